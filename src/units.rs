@@ -105,7 +105,7 @@ pub fn show_share(share: f64) -> String {
     let percent = share * 100.0;
     if percent == 0.0 || percent == 100.0 {
         format!("{percent:.0}%")
-    } else if percent > 99.0 || percent < 1.0 {
+    } else if !(1.0..=99.0).contains(&percent) {
         format!("{percent:.2}%")
     } else {
         format!("{percent:.1}%")

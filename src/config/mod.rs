@@ -1,0 +1,1 @@
+//! The configuration file of `serve`: raw text to resolved values.

@@ -1,0 +1,1 @@
+//! The embedded shop behind `brownout demo`.

@@ -1,0 +1,1 @@
+//! Experiments: load, timeline, recovery, verdict.

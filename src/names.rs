@@ -1,0 +1,1 @@
+//! Every public name: metrics, labels, headers.

@@ -1,0 +1,1 @@
+//! The reverse proxy: the only folder that names pingora.

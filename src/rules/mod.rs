@@ -1,0 +1,1 @@
+//! Rules: which requests get which faults, when, how often.
