@@ -29,7 +29,8 @@ const SWEEP_ABOVE: usize = 1024;
 pub fn install() -> io::Result<Installed> {
     let fd = TimerFd::new()?;
     let raw = fd.0.as_raw_fd();
-    let source = AsyncFd::register_with_interest(fd, Interest::READABLE)?;
+    // SAFETY: the descriptor is owned by `fd`, which the AsyncFd owns, and is not closed before it.
+    let source = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?;
     TIMER.set(Some(Timer { fd: raw, heap: BinaryHeap::new(), cancelled: 0, armed: None, next: 0 }));
     let driver = tokio::spawn(drive(source));
     Ok(Installed { driver, _not_send: std::marker::PhantomData })
