@@ -8,9 +8,11 @@ mod conflicts;
 mod example;
 mod proxy;
 mod route;
+mod rules_dir;
 mod sections;
 mod timeouts;
 mod upstream;
+mod watch;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -18,9 +20,11 @@ use std::path::{Path, PathBuf};
 pub use example::MINIMAL;
 pub use proxy::{ExperimentProxy, HalfClose, Protocol, ProxyConfig, read_experiment_proxy, read_proxy};
 pub use route::RouteConfig;
+pub use rules_dir::rule_files;
 pub use sections::{Admin, Drain, Log, LogFormat, Metrics, RulesSource, Safety, Token};
 pub use timeouts::Timeouts;
 pub use upstream::{Scheme, Upstream};
+pub use watch::Watch;
 
 use crate::diagnostics::{Node, Problems, Reader};
 
