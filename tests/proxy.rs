@@ -27,7 +27,8 @@ fn pipelined_requests_are_answered_in_order() {
     let origin = Origin::answering(|head| ok(head.split(' ').nth(1).unwrap()));
     let bench = Bench::new(origin.address);
     let mut client = bench.connect();
-    client.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\nGET /3 HTTP/1.1\r\nHost: a\r\n\r\n");
+    client
+        .send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\nGET /3 HTTP/1.1\r\nHost: a\r\n\r\n");
     for n in 1..=3 {
         assert_eq!(client.read_response().1, format!("/{n}"));
     }

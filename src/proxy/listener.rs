@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::gateway::{Connection, Gateway};
+use super::listen;
 use super::router::Router;
 use super::shard::Shards;
 use super::stream::ClientStream;
 use super::upstream::{Pool, RESOLVE_EVERY, Upstream};
-use super::listen;
 use crate::clock;
 use crate::config::ProxyConfig;
 use crate::rules::Store;
