@@ -18,7 +18,7 @@ fn idle_connections_are_closed_and_a_busy_one_is_waited_for() {
     let mut bench = Bench::new(origin.address);
     let mut fresh = bench.connect(); // has not said a word
     let mut idle = bench.say(GET);
-    let _first = origin.answer(ok("idle"));
+    let _first = origin.answer("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
     idle.read_message();
     let mut busy = bench.say(GET);
     let mut up = origin.accept();
@@ -42,7 +42,6 @@ fn a_request_whose_head_has_begun_is_waited_for() {
     let mut idle = bench.say(GET);
     idle.read_message();
     let mut client = bench.say("GET / HTTP/1.1\r\n");
-    // The second connection has been accepted when a third one has been served by every shard; simpler: ask it to.
     let stopping = thread::spawn(move || bench.stop(PATIENCE));
     idle.expect_end();
     client.send("Host: a\r\n\r\n");
