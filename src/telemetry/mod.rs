@@ -1,1 +1,3 @@
 //! Events, metrics and logging.
+
+pub mod logging;
