@@ -83,7 +83,8 @@ fn an_idle_connection_is_closed_and_a_busy_one_waited_for_when_the_proxy_stops()
     idle.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let mut first = origin.accept();
     first.read_head();
-    first.send(ok("idle"));
+    // Not to be reused, so that the next request comes on a connection of its own.
+    first.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nidle");
     idle.read_response();
     let mut busy = bench.connect();
     busy.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
