@@ -99,6 +99,12 @@ mod testing {
         problems.into_inner().or(rules)
     }
 
+    /// The names of the rules that a plan holds.
+    pub(super) fn hits(plan: &Plan) -> Vec<String> {
+        let source = |hit| crate::faults::compose::Source { hit, fault: 0 };
+        (0..plan.len()).filter_map(|hit| plan.labels(source(hit))).map(|(rule, _)| rule.to_owned()).collect()
+    }
+
     /// Rules that must be right.
     pub(super) fn rules(toml: &str) -> Vec<RuleSpec> {
         read(toml).unwrap_or_else(|problems| panic!("{problems}"))
