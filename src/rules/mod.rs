@@ -10,6 +10,7 @@
 
 mod book;
 mod glob;
+mod hash;
 mod index;
 mod layer;
 mod matcher;
@@ -22,6 +23,7 @@ mod spec;
 mod state;
 mod status;
 mod store;
+mod trie;
 mod trigger;
 mod wildcard;
 
@@ -95,6 +97,12 @@ mod testing {
         let rules = read_rules(&mut top);
         top.finish();
         problems.into_inner().or(rules)
+    }
+
+    /// The names of the rules that a plan holds.
+    pub(super) fn hits(plan: &Plan) -> Vec<String> {
+        let source = |hit| crate::faults::compose::Source { hit, fault: 0 };
+        (0..plan.len()).filter_map(|hit| plan.labels(source(hit))).map(|(rule, _)| rule.to_owned()).collect()
     }
 
     /// Rules that must be right.
