@@ -1,3 +1,4 @@
 //! Events, metrics and logging.
 
+pub mod events;
 pub mod logging;
