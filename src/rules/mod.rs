@@ -10,6 +10,7 @@
 
 mod book;
 mod glob;
+mod hash;
 mod index;
 mod layer;
 mod matcher;
@@ -22,6 +23,7 @@ mod spec;
 mod state;
 mod status;
 mod store;
+mod trie;
 mod trigger;
 mod wildcard;
 

@@ -183,10 +183,13 @@ fn read_host(text: &str) -> Result<Pattern, (String, String)> {
         Some(expression) => (format!("~(?i){expression}"), false),
         None => (text.to_ascii_lowercase(), true),
     };
-    if plain && let Some((host, port)) = text.rsplit_once(':') {
-        if is_port(port) && (host.ends_with(']') || !host.contains(':')) {
-            return Err(("has a port".to_owned(), format!("hosts are compared without it: write {host:?}")));
-        }
+    // The colons of a bare IPv6 address are not followed by a port.
+    if plain
+        && let Some((host, port)) = text.rsplit_once(':')
+        && is_port(port)
+        && (host.ends_with(']') || !host.contains(':'))
+    {
+        return Err(("has a port".to_owned(), format!("hosts are compared without it: write {host:?}")));
     }
     Pattern::parse(&text).map_err(|problem| (problem, REGEX.to_owned()))
 }

@@ -89,6 +89,7 @@ impl RuleSet {
         }
         for layer in &self.layers {
             for number in layer.body.index.candidates(proxy, request) {
+                let number = number as usize;
                 let (Some(rule), Some(&epoch)) = (layer.body.rules.get(number), layer.live.get(number)) else {
                     continue;
                 };
