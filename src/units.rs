@@ -112,6 +112,31 @@ pub fn show_share(share: f64) -> String {
     }
 }
 
+/// Prints a count with its thousands apart: `11,620`.
+pub fn show_count(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Prints how many times one thing is another, or any other number without a unit, with three digits: `1.08x` is
+/// `show_number(1.08)` and an `x`.
+pub fn show_number(number: f64) -> String {
+    match number.abs() {
+        size if !size.is_finite() => "-".to_owned(),
+        size if size < 9.995 => format!("{number:.2}"),
+        size if size < 99.95 => format!("{number:.1}"),
+        size if number >= 0.0 => show_count(size.round() as u64),
+        size => format!("-{}", show_count(size.round() as u64)),
+    }
+}
+
 /// A number of bytes: `512B`, `64KiB`, `10MB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ByteSize(pub u64);
@@ -315,6 +340,18 @@ mod tests {
             (125_000_000, "2m05s"),
         ] {
             assert_eq!(show_duration(Duration::from_micros(micros)), text);
+        }
+    }
+
+    #[test]
+    fn counts_and_numbers_are_shown_to_be_read() {
+        for (count, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")] {
+            assert_eq!(show_count(count), text);
+        }
+        for (number, text) in
+            [(0.0, "0.00"), (1.084, "1.08"), (32.26, "32.3"), (1_234.5, "1,235"), (-150.0, "-150"), (f64::NAN, "-")]
+        {
+            assert_eq!(show_number(number), text);
         }
     }
 
