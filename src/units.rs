@@ -100,6 +100,27 @@ pub fn show_seconds(seconds: Option<f64>) -> String {
     }
 }
 
+/// Prints a duration that somebody set: without the zeros that only a measurement needs (`30s`, `1.5s`, `1m12s`).
+pub fn show_setting(seconds: f64) -> String {
+    let text = show_seconds(Some(seconds));
+    match text.split_once('.') {
+        Some((whole, rest)) => {
+            let digits = rest.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+            let (kept, unit) = (digits.trim_end_matches('0'), &rest[digits.len()..]);
+            if kept.is_empty() { format!("{whole}{unit}") } else { format!("{whole}.{kept}{unit}") }
+        }
+        None => {
+            let text = text.strip_suffix("m00s").map_or(text.clone(), |whole| format!("{whole}m"));
+            text.strip_suffix("h00m").map_or(text.clone(), |hours| format!("{hours}h"))
+        }
+    }
+}
+
+/// Prints a moment on a run's clock in seconds, with tenths where there are any: `48s`, `148.4s`.
+pub fn show_moment(seconds: f64) -> String {
+    format!("{}s", (seconds * 10.0).round() / 10.0)
+}
+
 /// Prints a share as a percentage with as many digits as it takes to tell 99.95 % from 100 %.
 pub fn show_share(share: f64) -> String {
     let percent = share * 100.0;
@@ -340,6 +361,29 @@ mod tests {
             (125_000_000, "2m05s"),
         ] {
             assert_eq!(show_duration(Duration::from_micros(micros)), text);
+        }
+    }
+
+    #[test]
+    fn settings_are_shown_as_they_were_written() {
+        for (seconds, text) in [
+            (30.0, "30s"),
+            (1.0, "1s"),
+            (1.5, "1.5s"),
+            (0.2, "200ms"),
+            (72.0, "1m12s"),
+            (60.0, "1m"),
+            (7_200.0, "2h"),
+            (0.0, "0s"),
+        ] {
+            assert_eq!(show_setting(seconds), text);
+        }
+    }
+
+    #[test]
+    fn moments_stay_apart_however_long_a_run_is() {
+        for (seconds, text) in [(0.0, "0s"), (48.0, "48s"), (148.4, "148.4s"), (148.600_000_1, "148.6s")] {
+            assert_eq!(show_moment(seconds), text);
         }
     }
 
