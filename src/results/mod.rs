@@ -378,6 +378,21 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All outcomes, in the order of their declaration.
+    pub const ALL: [Self; 11] = [
+        Self::Interrupted,
+        Self::FaultNotRemovable,
+        Self::DriverLost,
+        Self::ProxyLost,
+        Self::NotExercised,
+        Self::NoSteadyState,
+        Self::NeverRecovered,
+        Self::Relapsed,
+        Self::RemovalTransient,
+        Self::Recovered,
+        Self::Withstood,
+    ];
+
     /// The name in reports: words, lower case.
     pub fn name(self) -> &'static str {
         match self {
