@@ -5,13 +5,15 @@
 
 pub mod events;
 pub mod exporter;
+pub mod logging;
+pub mod serve;
+
 mod family;
 mod load;
 mod metrics;
 mod reloads;
+mod rules;
 mod run;
-pub mod serve;
-
 mod tally;
 mod traffic;
 
