@@ -1,9 +1,10 @@
 //! Everything that is exported, in one object for each process.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::MetricFamily;
 use prometheus::{Encoder, TextEncoder};
 
 use super::events::{ExchangeEvent, Observer};
@@ -23,6 +24,7 @@ pub struct Metrics {
     run: Arc<RunMetrics>,
     reloads: Arc<Reloads>,
     rules: OnceLock<RuleMetrics>,
+    latch_persisted: Mutex<Option<bool>>,
     process: ProcessCollector,
 }
 
@@ -35,6 +37,7 @@ impl Metrics {
             run: Arc::default(),
             reloads: Arc::default(),
             rules: OnceLock::new(),
+            latch_persisted: Mutex::new(None),
             process: ProcessCollector::for_self(),
         })
     }
@@ -42,6 +45,16 @@ impl Metrics {
     /// Exports what the rules of this store do from now on. The first store counts; a process has one.
     pub fn watch_rules(&self, store: Arc<Store>) {
         let _ = self.rules.set(RuleMetrics::new(store));
+    }
+
+    /// Says whether the off latch would survive a restart.
+    pub fn kill_switch_persisted(&self, persisted: bool) {
+        *self.latch_persisted.lock().unwrap_or_else(PoisonError::into_inner) = Some(persisted);
+    }
+
+    fn latch(&self) -> Option<MetricFamily> {
+        let persisted = *self.latch_persisted.lock().unwrap_or_else(PoisonError::into_inner);
+        Family::of(&names::KILL_SWITCH_PERSISTED, persisted.map(f64::from)).finish()
     }
 
     /// What a load driver writes into.
@@ -71,6 +84,7 @@ impl Metrics {
         let mut families: Vec<_> = build.finish().into_iter().collect();
         families.extend(self.traffic.collect());
         families.extend(self.rules.get().into_iter().flat_map(RuleMetrics::collect));
+        families.extend(self.latch());
         families.extend(rules::of_reloads(&self.reloads));
         families.extend(self.load.collect());
         families.extend(self.run.collect());

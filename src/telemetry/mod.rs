@@ -17,6 +17,9 @@ mod run;
 mod tally;
 mod traffic;
 
+#[cfg(test)]
+mod tests;
+
 pub use load::LoadMetrics;
 pub use metrics::Metrics;
 pub use reloads::{Reload, Reloads};
