@@ -1,1 +1,3 @@
 //! Statistics: pure functions over recorded numbers.
+
+pub mod histogram;
