@@ -5,6 +5,7 @@
 
 mod binomial;
 mod change_point;
+pub mod histogram;
 mod normal;
 mod order;
 mod slope;
