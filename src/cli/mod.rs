@@ -6,6 +6,8 @@
 pub mod output;
 
 pub mod check;
+pub mod demo;
+pub mod run;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -67,12 +69,16 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Args),
     Check(check::Args),
+    Demo(demo::Args),
 }
 
 fn dispatch(command: Command) -> Outcome {
     match command {
+        Command::Run(args) => run::run(args),
         Command::Check(args) => check::run(args),
+        Command::Demo(args) => demo::run(args),
     }
 }
 

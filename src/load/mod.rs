@@ -11,6 +11,7 @@ mod driver;
 mod ending;
 mod grid;
 mod hub;
+mod meter;
 mod operation;
 mod pacer;
 mod progress;
@@ -33,6 +34,7 @@ mod worker;
 
 pub use driver::LoadOutcome;
 pub use ending::{ErrorKind, OwnFault};
+pub use meter::Meter;
 pub use operation::{Operation, OperationError, OperationText};
 pub use pacer::{Arrivals, Constant, Pacer, Poisson};
 pub use progress::{Counts, Progress};

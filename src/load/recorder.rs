@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::ending::{ErrorKind, OwnFault};
 use super::grid::Grid;
+use super::meter::Meter;
 use super::progress::{Counts, LatencyLimit};
 use super::spec::LoadSpec;
 use super::totals::{Total, Totals};
@@ -35,6 +36,7 @@ pub(super) struct Ended {
 pub(super) struct Recorder {
     grid: Grid,
     limit: Arc<LatencyLimit>,
+    meter: Option<Arc<dyn Meter>>,
     open: VecDeque<OpenWindow>,
     /// Index of the first open window: all before it are final.
     first: u64,
@@ -55,6 +57,7 @@ impl Recorder {
         let timeout = spec.scenario.timeout;
         Self {
             limit,
+            meter: spec.meter.clone(),
             open: VecDeque::new(),
             first: 0,
             spare: Vec::new(),
@@ -78,6 +81,7 @@ impl Recorder {
     pub(super) fn planned(&mut self, intended: Duration) {
         self.counts.planned += 1;
         self.last_planned = intended;
+        self.meter(|meter| meter.planned());
         if let Some(window) = self.window(intended) {
             window.planned += 1;
         }
@@ -88,6 +92,7 @@ impl Recorder {
     pub(super) fn issued(&mut self, intended: Duration, at: Duration, lag: Option<Duration>) {
         self.advance(at);
         self.counts.in_flight += 1;
+        self.meter(|meter| meter.sent(lag.unwrap_or_default()));
         let mut spare = self.spare.pop();
         let timeout = self.grid.timeout;
         if let Some(window) = self.window(intended) {
@@ -106,6 +111,7 @@ impl Recorder {
         self.advance(at);
         self.counts.in_flight -= u64::from(issued);
         self.counts.missed += 1;
+        self.meter(|meter| meter.missed(issued));
         if let Some(window) = self.window(intended) {
             window.missed += 1;
             if window.phase != Phase::Warmup {
@@ -127,6 +133,7 @@ impl Recorder {
         let latency = if result.is_err_and(ErrorKind::is_timeout) { self.grid.timeout } else { took };
         let good = result.is_ok() && latency <= self.grid.good_within;
         let within = result.is_ok() && self.limit.allows(latency);
+        self.meter(|meter| meter.ended(latency, good));
         self.counts.in_flight -= 1;
         self.counts.ended += 1;
         self.counts.good += u64::from(good);
@@ -180,6 +187,12 @@ impl Recorder {
         }
         let left = self.grid.windows().saturating_sub(self.first);
         (0..left).map(|_| self.close_first()).collect()
+    }
+
+    fn meter(&self, tell: impl FnOnce(&dyn Meter)) {
+        if let Some(meter) = &self.meter {
+            tell(&**meter);
+        }
     }
 
     pub(super) fn counts(&self) -> Counts {
