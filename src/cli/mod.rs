@@ -8,6 +8,7 @@ pub mod output;
 pub mod check;
 pub mod demo;
 pub mod run;
+pub mod explain;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -50,6 +51,7 @@ const BAD_INPUT: u8 = 2;
     about = "Degrade a service on purpose, under load, and measure how it comes back.",
     after_help = "Examples:
   brownout check config/brownout.toml
+  brownout explain POST /api/checkout/7 -H 'x-tenant: beta-1'
 
 Exit codes:
   0 pass, 1 fail, 2 bad input, 3 could not run, 4 inconclusive or invalid,
@@ -58,10 +60,10 @@ Exit codes:
 struct Cli {
     /// auto (a terminal without NO_COLOR), always or never
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    #[arg(hide_possible_values = true, hide_default_value = true)]
+    #[arg(hide_possible_values = true, hide_default_value = true, display_order = 900)]
     color: ColorChoice,
     /// No notes and no progress on stderr; errors are still shown
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, display_order = 901)]
     quiet: bool,
     #[command(subcommand)]
     command: Option<Command>,
@@ -72,6 +74,7 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     Demo(demo::Args),
+    Explain(explain::Args),
 }
 
 fn dispatch(command: Command) -> Outcome {
@@ -79,6 +82,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::Explain(args) => explain::run(args),
     }
 }
 
