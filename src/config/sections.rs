@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use super::address::Listen;
@@ -99,7 +99,7 @@ impl RulesSource {
             seed = reader.or("seed", seed);
             reader.finish();
         }
-        let beside = folder.join(&dir);
+        let beside = below(folder, &dir);
         let dir = if !beside.exists() && dir.exists() { dir } else { beside };
         Self { dir, seed }
     }
@@ -128,7 +128,7 @@ impl Safety {
             safety.require_lease = reader.or("require_lease", safety.require_lease);
             safety.allow_targets = reader.or("allow_targets", Vec::new());
             if let Some(path) = reader.optional::<String>("state_file") {
-                safety.state_file = folder.join(path);
+                safety.state_file = below(folder, Path::new(&path));
             }
             reader.finish();
         }
@@ -185,10 +185,43 @@ impl Drain {
     }
 }
 
+/// A path of the file as seen from the working directory, without the detour of `config/../rules`: it is shown often.
+fn below(folder: &Path, path: &Path) -> PathBuf {
+    let mut joined = folder.to_owned();
+    for part in path.components() {
+        match part {
+            // Above a link lies another folder than the one it is in.
+            Component::ParentDir if joined.file_name().is_some() && !joined.is_symlink() => _ = joined.pop(),
+            Component::CurDir => {}
+            part => joined.push(part),
+        }
+    }
+    joined
+}
+
 fn loopback(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
 fn listen(reader: &mut Reader<'_>, default: SocketAddr) -> SocketAddr {
     reader.or("listen", Listen(default)).0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_of_the_file_is_shown_without_detours() {
+        for (folder, path, expected) in [
+            ("config", "../rules", "rules"),
+            ("config", "./rules", "config/rules"),
+            ("", "../rules", "../rules"),
+            ("a/b", "../../../r", "../r"),
+            ("/etc/brownout", "../r", "/etc/r"),
+            ("config", "/r", "/r"),
+        ] {
+            assert_eq!(below(Path::new(folder), Path::new(path)), Path::new(expected), "{folder} {path}");
+        }
+    }
 }

@@ -30,7 +30,7 @@ pub use matcher::{Conditions, Unmet};
 pub use path::PathPattern;
 pub use pattern::Pattern;
 pub use plan::Plan;
-pub use raw::{MAX_FAULTS, read_rules};
+pub use raw::{MAX_FAULTS, read_conditions, read_rules};
 pub use set::RuleSet;
 pub use spec::{FaultSpec, Origin, PROBE_AGENT, RuleSpec, Spared};
 pub use state::Counts;

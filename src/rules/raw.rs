@@ -136,7 +136,8 @@ fn read_excludes(reader: &mut Reader<'_>, owner: &str) -> Vec<Conditions> {
     excludes
 }
 
-pub(super) fn read_conditions(mut reader: Reader<'_>) -> Conditions {
+/// Reads the conditions of a `match`, `exclude` or route table.
+pub fn read_conditions(mut reader: Reader<'_>) -> Conditions {
     let conditions = Conditions {
         methods: each(&mut reader, "method", read_method),
         paths: each(&mut reader, "path", |text| {
