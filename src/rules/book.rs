@@ -115,7 +115,7 @@ impl Book {
     pub(super) fn set(&mut self, seed: u64, born: Instant) -> Arc<RuleSet> {
         self.generation += 1;
         let layers = self.layers.values().map(|layer| layer.set.clone()).collect();
-        Arc::new(RuleSet { generation: self.generation, seed, off: self.off, born, layers })
+        Arc::new(RuleSet::new(self.generation, seed, self.off, born, layers))
     }
 
     /// Keeps a set that was replaced until no request holds it any more.

@@ -123,7 +123,6 @@ fn query_values<'a>(query: Option<&'a str>, name: &'a str) -> impl Iterator<Item
 #[cfg(test)]
 mod tests {
     use super::super::testing::{Request, conditions};
-    use super::*;
 
     fn unmet(toml: &str, request: &Request) -> Option<String> {
         conditions(toml).unmet(&request.view()).map(|unmet| unmet.to_string())

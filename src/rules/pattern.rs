@@ -32,9 +32,10 @@ impl Pattern {
     pub fn parse(text: &str) -> Result<Self, String> {
         let kind = match text.strip_prefix('~') {
             Some(expression) => Kind::Regex(regex(expression)?),
-            None => match Glob::new(tokens(text)?) {
-                glob => glob.literal().map_or(Kind::Glob(glob), |bytes| Kind::Exact(bytes.into())),
-            },
+            None => {
+                let glob = Glob::new(tokens(text)?);
+                glob.literal().map_or(Kind::Glob(glob), |bytes| Kind::Exact(bytes.into()))
+            }
         };
         Ok(Self { text: text.into(), kind })
     }

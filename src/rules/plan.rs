@@ -186,3 +186,110 @@ impl Drop for Hit {
         self.end();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::testing::{Request, rules};
+    use super::super::{Counts, Layer, Store};
+    use super::*;
+
+    const TWO: &str = "[[rule]]\nname = \"a\"\n[[rule.fault]]\nkind = \"latency\"\ndelay = \"1s\"\n\
+                       [[rule.fault]]\nkind = \"slow-body\"\nrate = \"1KiB/s\"\n";
+    const DELAY: Source = Source { hit: 0, fault: 0 };
+    const BODY: Source = Source { hit: 0, fault: 1 };
+
+    fn begun() -> (Arc<Store>, Plan) {
+        let store = Store::new(1);
+        store.replace(&Layer::File, rules(TWO));
+        let plan = store.load().plan("p", &Request::get("/").view());
+        (store, plan)
+    }
+
+    fn ends(store: &Store) -> Vec<Counts> {
+        let status = store.status().remove(0);
+        std::iter::once(status.counts).chain(status.faults.into_iter().map(|fault| fault.counts)).collect()
+    }
+
+    fn base() -> Counts {
+        Counts { matched: 1, triggered: 1, ..Counts::default() }
+    }
+
+    #[test]
+    fn each_fault_is_counted_once_and_the_rule_as_a_whole_too() {
+        let (store, mut plan) = begun();
+        plan.acted(DELAY);
+        plan.acted(DELAY);
+        assert_eq!(ends(&store)[1], Counts { active: 1, injected: 1, ..base() });
+        drop(plan);
+        let (injected, skipped) = (Counts { injected: 1, ..base() }, Counts { skipped: 1, ..base() });
+        assert_eq!(ends(&store), [injected, injected, skipped]);
+    }
+
+    #[test]
+    fn what_did_not_act_is_departed_released_or_skipped_by_what_came_first() {
+        let (store, mut plan) = begun();
+        plan.departed();
+        store.off();
+        drop(plan);
+        assert_eq!(ends(&store)[0], Counts { departed: 1, ..base() });
+        let (store, mut plan) = begun();
+        store.off();
+        plan.departed();
+        drop(plan);
+        assert_eq!(ends(&store)[0], Counts { released: 1, ..base() });
+    }
+
+    #[test]
+    fn a_settled_hit_is_over_while_the_plan_lives_on() {
+        let (store, mut plan) = begun();
+        plan.settle(|_| true);
+        assert_eq!(store.active(&Layer::File), 1);
+        plan.settle(|_| false);
+        plan.acted(BODY);
+        assert_eq!(store.active(&Layer::File), 0);
+        assert!(plan.request_course(&Request::get("/").view()).delays.is_empty(), "it asks for nothing any more");
+        drop(plan);
+        assert_eq!(ends(&store)[0], Counts { skipped: 1, ..base() });
+    }
+
+    #[test]
+    fn a_fault_that_does_not_exist_is_nobody() {
+        let (_, mut plan) = begun();
+        plan.acted(Source { hit: 0, fault: 7 });
+        plan.acted(Source { hit: 7, fault: 40 });
+        assert!(plan.is_released(7) && plan.labels(BODY) == Some(("a", "slow-body")));
+        assert_eq!((plan.mark(DELAY), plan.mark(Source { hit: 9, fault: 0 })), ("a/latency", ""));
+        assert_eq!(plan.mark_value(BODY).unwrap(), "a/slow-body");
+        assert!(Plan::none().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_release_wakes_whoever_waits_whenever_it_comes() {
+        let (store, plan) = begun();
+        let early = tokio::spawn(plan.released(0));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(!early.is_finished());
+        let unpolled = plan.released(0);
+        // An edit is no release, nor is another layer's removal.
+        store.replace(&Layer::File, rules(&TWO.replace("1s", "2s")));
+        store.remove_layer(&Layer::Api);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(!early.is_finished());
+        store.set_enabled(&Layer::File, "a", false);
+        early.await.unwrap();
+        unpolled.await;
+        plan.released(0).await;
+        plan.released(9).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_enabled_again_rule_does_not_catch_those_it_released() {
+        let (store, plan) = begun();
+        let waiting = plan.released(0);
+        store.set_enabled(&Layer::File, "a", false);
+        store.set_enabled(&Layer::File, "a", true);
+        waiting.await;
+    }
+}

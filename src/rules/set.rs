@@ -68,27 +68,34 @@ pub(super) struct LayerSet {
 pub struct RuleSet {
     /// Grows with every change of the store, also with one that turns a rule on or off.
     pub generation: u64,
-    pub(super) seed: u64,
+    seed: u64,
     pub(super) off: bool,
-    pub(super) born: Instant,
+    empty: bool,
+    born: Instant,
     /// In composition order.
-    pub(super) layers: Box<[LayerSet]>,
+    layers: Box<[LayerSet]>,
 }
 
 impl RuleSet {
+    pub(super) fn new(generation: u64, seed: u64, off: bool, born: Instant, layers: Box<[LayerSet]>) -> Self {
+        let live = layers.iter().any(|layer| layer.live.iter().any(|epoch| *epoch != NOT_LIVE));
+        Self { generation, seed, off, empty: off || !live, born, layers }
+    }
+
     /// Nothing can be hit: there is no live rule, or everything is off.
     pub fn is_empty(&self) -> bool {
-        self.off || self.layers.iter().all(|layer| layer.live.iter().all(|epoch| *epoch == NOT_LIVE))
+        self.empty
     }
 
     /// Decides what a request to `proxy` will suffer, and counts it. Call it once for each request.
     pub fn plan(&self, proxy: &str, request: &RequestView<'_>) -> Plan {
         let mut plan = Plan::none();
-        if self.off {
+        if self.empty {
             return plan;
         }
         for layer in &self.layers {
             for number in layer.body.index.candidates(proxy, request) {
+                let number = number as usize;
                 let (Some(rule), Some(&epoch)) = (layer.body.rules.get(number), layer.live.get(number)) else {
                     continue;
                 };
