@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a helper of a test may fail the test")]
 
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -93,4 +94,67 @@ fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is() {
     let (code, message) = with_stdout(full.into());
     assert_eq!(code, Some(3));
     assert!(message.contains("stdout cannot be written"), "{message}");
+}
+
+const CONFIG: &str = r#"
+[[proxy]]
+name = "payments"
+listen = "127.0.0.1:8080"
+upstream = "http://127.0.0.1:9000"
+"#;
+
+const RULE: &str = r#"
+[[rule]]
+name = "slow"
+[[rule.fault]]
+kind = "latency"
+delay = "80ms"
+"#;
+
+/// A folder with these files in it.
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder around it")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    }
+    folder
+}
+
+#[test]
+fn check_says_what_was_understood() {
+    let folder = folder(&[
+        ("c.toml", CONFIG),
+        ("rules/a.toml", RULE),
+        ("rules/b.toml", "[[rule]]\nname = \"b\"\nenabled = false\n[[rule.fault]]\nkind = \"error\"\nstatus = 503\n"),
+    ]);
+    let output = brownout(folder.path(), &["check", "c.toml", "rules", "rules/a.toml"]);
+    assert_eq!(output.status.code(), Some(0));
+    insta::assert_snapshot!("check-ok", text(&output.stdout));
+}
+
+#[test]
+fn check_reports_every_mistake_of_every_file_once() {
+    let folder = folder(&[
+        ("c.toml", CONFIG),
+        ("rules/a.toml", &format!("{RULE}dely = 1\n")),
+        ("rules/b.toml", &RULE.replace("latency", "latncy").replace("80ms", "80")),
+        ("empty.toml", ""),
+    ]);
+    let paths = ["check", "c.toml", "rules", "rules/a.toml", "empty.toml", "nowhere.toml"];
+    let output = brownout(folder.path(), &paths);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(text(&output.stdout), "");
+    insta::assert_snapshot!("check-wrong", text(&output.stderr));
+}
+
+#[test]
+fn what_is_shipped_is_right_and_hurts_nobody_before_it_is_asked_to() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = brownout(root, &["check", "config/brownout.toml", "rules"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    for line in text(&output.stdout).lines() {
+        assert!(line.contains("(none enabled)"), "{line}");
+    }
 }

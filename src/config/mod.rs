@@ -6,6 +6,7 @@
 mod address;
 mod conflicts;
 mod example;
+mod kind;
 mod proxy;
 mod route;
 mod rules_dir;
@@ -18,9 +19,10 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 pub use example::MINIMAL;
+pub use kind::Kind;
 pub use proxy::{ExperimentProxy, HalfClose, Protocol, ProxyConfig, read_experiment_proxy, read_proxy};
 pub use route::RouteConfig;
-pub use rules_dir::rule_files;
+pub use rules_dir::{read_rule_file, read_rules_dir, rule_files};
 pub use sections::{Admin, Drain, Log, LogFormat, Metrics, RulesSource, Safety, Token};
 pub use timeouts::Timeouts;
 pub use upstream::{Scheme, Upstream};

@@ -35,6 +35,9 @@ pub(super) fn read_all(proxy: &mut Reader<'_>) -> Vec<RouteConfig> {
         let written = reader.node("match").cloned();
         let conditions = reader.table("match").map(read_conditions);
         if let (Some(name), Some(conditions), Some(written)) = (name, conditions, written) {
+            if routes.iter().any(|route| route.name == name) {
+                reader.reject("name", "another route of this proxy has it", Some("give one of them another name"));
+            }
             routes.push(RouteConfig { name, conditions, written });
         }
         reader.finish();

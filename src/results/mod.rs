@@ -106,6 +106,8 @@ pub struct Run {
     pub recovery: Recovery,
     /// The baseline, if there was a steady state to take it from.
     pub baseline: Option<Baseline>,
+    /// The limits that the windows were judged by: the ones that `plan.mode` names; absent without a baseline.
+    pub gate: Option<Thresholds>,
     /// The other gate's limits and answer, for comparison; absent if it could not be computed.
     pub thresholds: Option<Thresholds>,
     /// Commanded and acknowledged fault edges.
