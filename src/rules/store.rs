@@ -160,6 +160,27 @@ impl Store {
         entries.map(|(layer, entry)| status(layer, entry, now, self.born)).collect()
     }
 
+    /// As [`Store::status`], for one layer alone.
+    pub fn status_of(&self, layer: &Layer) -> Vec<RuleStatus> {
+        let now = clock::now();
+        let book = self.book();
+        let entries = book.layers.get(layer).into_iter().flat_map(|book| &book.entries);
+        entries.map(|entry| status(layer, entry, now, self.born)).collect()
+    }
+
+    /// The rules that can act on a proxy: turned on and not expired. The latch is not looked at.
+    pub fn acting_on(&self, proxy: &str) -> Vec<(Layer, Arc<str>)> {
+        let book = self.book();
+        let entries = book.layers.iter().flat_map(|(layer, book)| book.entries.iter().map(move |e| (layer, e)));
+        let live = entries.filter(|(_, entry)| entry.is_live() && entry.rule.spec.acts_on(proxy));
+        live.map(|(layer, entry)| (layer.clone(), Arc::clone(&entry.rule.spec.name))).collect()
+    }
+
+    /// Requests that suffer any rule now, also one that was removed or changed meanwhile.
+    pub fn total_active(&self) -> u64 {
+        self.book().total_active()
+    }
+
     /// Requests that suffer a rule of this layer now, also one that was removed or changed meanwhile.
     pub fn active(&self, layer: &Layer) -> u64 {
         self.book().active(layer)

@@ -5,15 +5,14 @@
 
 pub mod events;
 pub mod exporter;
-pub mod logging;
-pub mod serve;
-
 mod family;
 mod load;
+pub mod logging;
 mod metrics;
 mod reloads;
 mod rules;
 mod run;
+pub mod serve;
 mod tally;
 mod traffic;
 
