@@ -1,1 +1,22 @@
 //! Experiments: load, timeline, recovery, verdict.
+//!
+//! The judging half is pure: [`plan`] says beforehand what can be measured, [`baseline`] and [`gate`] what a good
+//! window is, [`measure`] how the system came back, [`expect`] and [`verdict`] what that means for the exit code.
+//! docs/recovery.md is the definition in words.
+
+pub mod amounts;
+pub mod baseline;
+pub mod expect;
+pub mod gate;
+pub mod locate;
+pub mod measure;
+pub mod outcome;
+pub mod plan;
+pub mod policy;
+pub mod runs;
+pub mod search;
+pub mod slo;
+pub mod verdict;
+
+#[cfg(test)]
+mod fixtures;
