@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("results", &["stats"]),
     ("faults", &[]),
     ("rules", &["faults"]),
-    ("telemetry", &["faults", "rules"]),
+    ("telemetry", &["results", "faults", "rules"]),
     ("config", &["faults", "rules"]),
     ("proxy", &["faults", "rules", "config", "telemetry"]),
     ("load", &["stats", "results"]),

@@ -96,9 +96,10 @@ pub static KINDS: &[Kind] = &[latency::KIND, error::KIND, timeout::KIND, slow_bo
 /// when a problem was recorded: an unknown kind, a key that is missing, unknown or wrong.
 pub fn compile(mut reader: Reader<'_>, owner: &str) -> Option<(&'static Kind, Arc<dyn Fault>)> {
     let before = reader.problems().borrow().0.len();
+    reader.rename(format!("{owner}: fault"));
     let name: String = reader.required("kind", "\"latency\"")?;
     let Some(kind) = KINDS.iter().find(|kind| kind.name == name) else {
-        reader.reject("kind", format!("there is no fault \"{name}\""), Some(&known_kinds(&name)));
+        reader.reject("kind", format!("there is no \"{name}\""), Some(&known_kinds(&name)));
         return None;
     };
     reader.rename(format!("{owner}: fault \"{name}\""));

@@ -88,7 +88,7 @@ metrics! {
 
     FAULTS = counter("faults_total", ["rule", "kind", "stage"],
         "What became of the requests that a rule's fault was meant for: matched, triggered, limited, skipped, injected, released, departed.");
-    FAULTS_ACTIVE = gauge("faults_active", ["rule"], "Requests that are suffering a rule now.");
+    FAULTS_ACTIVE = gauge("faults_active", ["rule", "kind"], "Requests that are suffering a fault now.");
     RULES_FOLDED = gauge("rules_folded", [], "Rules that share the label _other because 1,000 others came first.");
     RULES_GENERATION = gauge("rules_generation", [], "Number of the rule set in force; every swap adds to it.");
     RULES_LAST_RELOAD_SUCCESSFUL = gauge("rules_last_reload_successful", [],

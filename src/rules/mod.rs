@@ -3,17 +3,24 @@
 //! - [`read_rules`] (`raw`) reads `[[rule]]` tables into [`RuleSpec`]s: everything checked and compiled.
 //! - [`Store`] holds them in layers and swaps the set under traffic; [`RuleSet::plan`] decides for one request.
 //! - [`Plan`] is what that request will suffer, how it is released, and the account of what happened.
+//! - [`explain`] says what rules would do to a request; [`check`] and [`futile`] find rules that are not allowed, or
+//!   can never do anything; [`latch`] remembers what was turned off.
 //! - `matcher`, `path`, `pattern`, `trigger` decide; `index` finds candidates without looking at every rule; `state`
 //!   outlives sets; `book` is the store's side behind the lock.
 //!
 //! Nothing here waits, writes or logs; what a fault asks for is done by the proxy.
 
 mod book;
+pub mod check;
+mod explain;
+mod futile;
 mod glob;
 mod hash;
 mod index;
+pub mod latch;
 mod layer;
 mod matcher;
+mod odds;
 mod path;
 mod pattern;
 mod plan;
@@ -27,6 +34,9 @@ mod trie;
 mod trigger;
 mod wildcard;
 
+pub use check::Ceilings;
+pub use explain::{Explained, ExplainedFault, Explanation, Verdict, explain};
+pub use futile::futile;
 pub use layer::Layer;
 pub use matcher::{Conditions, Unmet};
 pub use path::PathPattern;

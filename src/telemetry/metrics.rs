@@ -1,18 +1,21 @@
 //! Everything that is exported, in one object for each process.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::MetricFamily;
 use prometheus::{Encoder, TextEncoder};
 
 use super::events::{ExchangeEvent, Observer};
 use super::family::Family;
 use super::load::LoadMetrics;
 use super::reloads::Reloads;
+use super::rules::{self, RuleMetrics};
 use super::run::RunMetrics;
 use super::traffic::Traffic;
 use crate::names::metrics as names;
+use crate::rules::Store;
 
 /// The metrics of one process: the data path's observer, and what load drivers and runners write into.
 pub struct Metrics {
@@ -20,6 +23,8 @@ pub struct Metrics {
     load: Arc<LoadMetrics>,
     run: Arc<RunMetrics>,
     reloads: Arc<Reloads>,
+    rules: OnceLock<RuleMetrics>,
+    latch_persisted: Mutex<Option<bool>>,
     process: ProcessCollector,
 }
 
@@ -31,8 +36,25 @@ impl Metrics {
             load: Arc::default(),
             run: Arc::default(),
             reloads: Arc::default(),
+            rules: OnceLock::new(),
+            latch_persisted: Mutex::new(None),
             process: ProcessCollector::for_self(),
         })
+    }
+
+    /// Exports what the rules of this store do from now on. The first store counts; a process has one.
+    pub fn watch_rules(&self, store: Arc<Store>) {
+        let _ = self.rules.set(RuleMetrics::new(store));
+    }
+
+    /// Says whether the off latch would survive a restart.
+    pub fn kill_switch_persisted(&self, persisted: bool) {
+        *self.latch_persisted.lock().unwrap_or_else(PoisonError::into_inner) = Some(persisted);
+    }
+
+    fn latch(&self) -> Option<MetricFamily> {
+        let persisted = *self.latch_persisted.lock().unwrap_or_else(PoisonError::into_inner);
+        Family::of(&names::KILL_SWITCH_PERSISTED, persisted.map(f64::from)).finish()
     }
 
     /// What a load driver writes into.
@@ -61,6 +83,9 @@ impl Metrics {
         build.add(&[env!("CARGO_PKG_VERSION")], 1.0);
         let mut families: Vec<_> = build.finish().into_iter().collect();
         families.extend(self.traffic.collect());
+        families.extend(self.rules.get().into_iter().flat_map(RuleMetrics::collect));
+        families.extend(self.latch());
+        families.extend(rules::of_reloads(&self.reloads));
         families.extend(self.load.collect());
         families.extend(self.run.collect());
         families.extend(self.process.collect());

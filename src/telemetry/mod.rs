@@ -5,15 +5,20 @@
 
 pub mod events;
 pub mod exporter;
+pub mod logging;
+pub mod serve;
+
 mod family;
 mod load;
-pub mod logging;
 mod metrics;
 mod reloads;
+mod rules;
 mod run;
-pub mod serve;
 mod tally;
 mod traffic;
+
+#[cfg(test)]
+mod tests;
 
 pub use load::LoadMetrics;
 pub use metrics::Metrics;
