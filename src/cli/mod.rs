@@ -9,6 +9,8 @@ pub mod check;
 pub mod demo;
 pub mod run;
 pub mod explain;
+pub mod load;
+mod load_screen;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -75,6 +77,7 @@ enum Command {
     Check(check::Args),
     Demo(demo::Args),
     Explain(explain::Args),
+    Load(Box<load::Args>),
 }
 
 fn dispatch(command: Command) -> Outcome {
@@ -83,6 +86,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Check(args) => check::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Load(args) => load::run(&args),
     }
 }
 

@@ -13,7 +13,7 @@ use super::spectator::Spectator;
 use super::timeline::{self, Timeline};
 use super::verdict::{Ruling, Signal, WhenInconclusive, rule, worst};
 use crate::clock::Instant;
-use crate::load::{Demand, Meter, Target};
+use crate::load::{Demand, Observer, Target};
 use crate::results::{AmplificationSource, ExperimentResult, Outcome, Run, SCHEMA, Verdict};
 use crate::rules::RuleSpec;
 
@@ -28,7 +28,7 @@ pub struct Means<'a> {
     /// Whoever watches.
     pub spectator: &'a mut dyn Spectator,
     /// Told of every arrival of the load.
-    pub meter: Option<Arc<dyn Meter>>,
+    pub observer: Option<Arc<dyn Observer>>,
     /// Becomes `Some` when the user wants to stop: the faults are removed and what was measured is kept.
     pub interrupt: watch::Receiver<Option<Signal>>,
     /// What an inconclusive verdict counts as.

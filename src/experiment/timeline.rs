@@ -66,7 +66,7 @@ impl<'a> Timeline<'a> {
             quantile: plan.quantile,
             seed: self.seed,
             numbered: true,
-            meter: means.meter.clone(),
+            observer: means.observer.clone(),
         }
     }
 }

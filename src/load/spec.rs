@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::meter::Meter;
+use super::progress::Observer;
 use super::scenario::Scenario;
 use super::target::Target;
 use super::window::OpenWindow;
@@ -58,8 +58,8 @@ pub struct LoadSpec {
     pub seed: u64,
     /// Whether requests carry [`SEQUENCE_HEADER`](super::SEQUENCE_HEADER).
     pub numbered: bool,
-    /// Told of every arrival.
-    pub meter: Option<Arc<dyn Meter>>,
+    /// Is told of every request as it happens.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 /// Windows are counted in steps of this.
@@ -78,7 +78,7 @@ impl LoadSpec {
             quantile: 0.95,
             seed: 0,
             numbered: false,
-            meter: None,
+            observer: None,
         }
     }
 

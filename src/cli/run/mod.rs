@@ -144,7 +144,7 @@ pub fn conduct(
             target,
             injector: stage.injector(),
             seen_by,
-            meter: Some(Arc::new(Metered(metrics.load()))),
+            observer: Some(Arc::new(Metered(metrics.load()))),
             spectator: &mut spectators,
             interrupt,
             inconclusive,

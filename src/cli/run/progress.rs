@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::cli::output;
 use crate::experiment::spectator::Spectator;
-use crate::load::Meter;
+use crate::load::Observer;
 use crate::results::{Phase, Run, Window};
 use crate::telemetry::{LoadMetrics, Metrics};
 use crate::units::{show_seconds, show_share};
@@ -77,7 +77,7 @@ impl Spectator for Exported {
 #[derive(Debug)]
 pub(super) struct Metered(pub(super) Arc<LoadMetrics>);
 
-impl Meter for Metered {
+impl Observer for Metered {
     fn planned(&self) {
         self.0.planned(1);
     }
@@ -90,9 +90,9 @@ impl Meter for Metered {
         self.0.ended(latency, good);
     }
 
-    fn missed(&self, sent: bool) {
+    fn missed(&self, was_sent: bool) {
         self.0.missed(1);
-        if sent {
+        if was_sent {
             self.0.withdrawn();
         }
     }
