@@ -105,6 +105,9 @@ pub fn drain_s(windows: &[Window], t_off: f64, in_flight_max: Option<f64>) -> Op
     windows.iter().find(drained).map(|w| (w.start_s - t_off).max(0.0))
 }
 
+/// Asks whether one of the causes holds.
+type Test = fn(Causes) -> bool;
+
 /// What moved: the first of attainment, latency and backlog that alone makes a bad run of these windows; failing
 /// that, the first that made any of them bad in a bad run.
 pub fn impact(windows: &[Window], gate: &Gate) -> Impact {
@@ -114,17 +117,15 @@ pub fn impact(windows: &[Window], gate: &Gate) -> Impact {
         let own = marks(windows, |w| (cause(gate.causes(w)), cause(gate.causes(w)) && gate.is_severe(w)));
         !bad_runs(&own).is_empty()
     };
-    let touched = |cause: fn(Causes) -> bool| {
+    let touched = |cause: Test| {
         runs.iter().flat_map(|run| &all[run.first..run.end]).any(|mark| cause(gate.causes(&windows[mark.window])))
     };
-    let causes: [(fn(Causes) -> bool, Impact); 3] = [
+    let causes: [(Test, Impact); 3] = [
         (|c| c.attainment, Impact::Attainment),
         (|c| c.latency, Impact::LatencyOnly),
         (|c| c.in_flight, Impact::BacklogOnly),
     ];
-    let first = |test: &dyn Fn(fn(Causes) -> bool) -> bool| {
-        causes.iter().find(|(cause, _)| test(*cause)).map(|(_, impact)| *impact)
-    };
+    let first = |test: &dyn Fn(Test) -> bool| causes.iter().find(|(cause, _)| test(*cause)).map(|(_, impact)| *impact);
     first(&hurt).or_else(|| first(&touched)).unwrap_or(Impact::None)
 }
 
