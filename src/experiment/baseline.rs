@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn the_baseline_is_the_last_thirty_windows_that_the_fault_cannot_reach() {
         // Warm-up and the two seconds of timeout before the fault are bad, and do not matter.
-        let windows = steady_phase(|i| if i < 10 || i >= 48 { 0.0 } else { 1.0 });
+        let windows = steady_phase(|i| if (10..48).contains(&i) { 1.0 } else { 0.0 });
         let steady = measure_baseline(&windows, 50.0, &plan()).unwrap();
         assert_eq!((steady.baseline.windows, steady.baseline.from_s, steady.baseline.to_s), (30, 18.0, 48.0));
         assert_eq!((steady.baseline.attainment, steady.baseline.p_q_s), (1.0, Some(0.1)));

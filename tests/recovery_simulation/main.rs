@@ -1,6 +1,9 @@
 //! The statistical claims of docs/recovery.md: thousands of runs against systems whose recovery is known, on a virtual
 //! clock, with a fixed seed. Prints what it finds (`--nocapture`) and holds it against the bars.
 
+// Helpers of a test are tests too; what they print is for `--nocapture`.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
 mod chance;
 mod system;
 mod tally;
