@@ -1,1 +1,114 @@
 //! The configuration file of `serve`: raw text to resolved values.
+//!
+//! [`Config::load`] reads the file once, fills in `${ENV}` and `--set`, and either gives back values in which
+//! nothing is missing or reports every mistake of the file. What has a default needs no line in the file.
+
+mod address;
+mod conflicts;
+mod example;
+mod kind;
+mod proxy;
+mod route;
+mod rules_dir;
+mod sections;
+mod timeouts;
+mod upstream;
+mod watch;
+
+use std::cell::RefCell;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+pub use example::MINIMAL;
+pub use kind::Kind;
+pub use proxy::{ExperimentProxy, HalfClose, Protocol, ProxyConfig, read_experiment_proxy, read_proxy};
+pub use route::RouteConfig;
+pub use rules_dir::{read_rule_file, read_rules_dir, rule_files};
+pub use sections::{Admin, Drain, Log, LogFormat, Metrics, RulesSource, Safety, Token};
+pub use timeouts::Timeouts;
+pub use upstream::{Scheme, Upstream};
+pub use watch::Watch;
+
+use crate::diagnostics::{Node, Problems, Reader};
+
+/// Where `serve` looks when it is not told.
+pub const DEFAULT_PATH: &str = "config/brownout.toml";
+
+/// A configuration in which every value is known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The file it was read from, as named by the user.
+    pub path: PathBuf,
+    /// The page and the REST API.
+    pub admin: Admin,
+    /// The exporter.
+    pub metrics: Metrics,
+    /// The listeners with their upstreams; names and listens are unique, there is at least one.
+    pub proxies: Vec<ProxyConfig>,
+    /// Where the rules of layer `file` come from.
+    pub rules: RulesSource,
+    /// What must not happen by accident.
+    pub safety: Safety,
+    /// What is written to stderr.
+    pub log: Log,
+    /// How `serve` ends.
+    pub drain: Drain,
+}
+
+impl Config {
+    /// Reads and resolves a file; `sets` are assignments such as `proxy.0.listen=127.0.0.1:8081`, applied in order.
+    ///
+    /// # Errors
+    /// Every mistake in the file and in `sets`; for a file that is not there, a text that shows a minimal one.
+    pub fn load(path: &Path, sets: &[String]) -> Result<Self, Problems> {
+        if !path.exists() {
+            return Err(example::missing(path));
+        }
+        let mut document = Node::from_toml_file(path)?;
+        let mut problems = Problems::default();
+        for assignment in sets {
+            if let Err(wrong) = document.set(assignment) {
+                problems.extend(wrong);
+            }
+        }
+        problems.or(())?;
+        Self::resolve(path, &document)
+    }
+
+    /// How many threads serve the proxies: as many as the one that asks for most.
+    pub fn shards(&self) -> NonZeroUsize {
+        self.proxies.iter().map(|proxy| proxy.shards).max().unwrap_or(NonZeroUsize::MIN)
+    }
+
+    /// Resolves a document that has already been read; `path` names it in problems and is what relative paths
+    /// in it are relative to.
+    ///
+    /// # Errors
+    /// Every mistake in the document.
+    pub fn resolve(path: &Path, document: &Node) -> Result<Self, Problems> {
+        let file = path.display().to_string();
+        let problems = RefCell::default();
+        let mut top = Reader::new(&file, document, "", &problems);
+        let folder = path.parent().unwrap_or(Path::new(""));
+
+        let admin = Admin::read(&mut top);
+        let metrics = Metrics::read(&mut top);
+        let proxies = proxy::read_all(&mut top);
+        let rules = RulesSource::read(&mut top, folder);
+        let safety = Safety::read(&mut top, folder);
+        let log = Log::read(&mut top);
+        let drain = Drain::read(&mut top);
+        conflicts::check(&top, &admin, &metrics, &proxies);
+        top.finish();
+
+        let proxies = proxies.into_iter().filter_map(|placed| placed.proxy).collect();
+        let config = Self { path: path.to_owned(), admin, metrics, proxies, rules, safety, log, drain };
+        let mut problems = problems.into_inner();
+        // What two lines are wrong about together was found last: back to where a reader of the file would find it.
+        problems.0.sort_by_key(|problem| problem.line);
+        problems.or(config)
+    }
+}
+
+#[cfg(test)]
+mod tests;

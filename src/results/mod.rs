@@ -106,6 +106,8 @@ pub struct Run {
     pub recovery: Recovery,
     /// The baseline, if there was a steady state to take it from.
     pub baseline: Option<Baseline>,
+    /// The limits that the windows were judged by: the ones that `plan.mode` names; absent without a baseline.
+    pub gate: Option<Thresholds>,
     /// The other gate's limits and answer, for comparison; absent if it could not be computed.
     pub thresholds: Option<Thresholds>,
     /// Commanded and acknowledged fault edges.
@@ -376,6 +378,21 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All outcomes, in the order of their declaration.
+    pub const ALL: [Self; 11] = [
+        Self::Interrupted,
+        Self::FaultNotRemovable,
+        Self::DriverLost,
+        Self::ProxyLost,
+        Self::NotExercised,
+        Self::NoSteadyState,
+        Self::NeverRecovered,
+        Self::Relapsed,
+        Self::RemovalTransient,
+        Self::Recovered,
+        Self::Withstood,
+    ];
+
     /// The name in reports: words, lower case.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,0 +1,210 @@
+//! One proxy: accept on every shard, and the way to stop without losing a request.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::apps::ServerApp;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::gateway::{Connection, Gateway};
+use super::listen;
+use super::router::Router;
+use super::shard::Shards;
+use super::stream::ClientStream;
+use super::upstream::{Pool, RESOLVE_EVERY, Upstream};
+use crate::clock;
+use crate::config::ProxyConfig;
+use crate::rules::Store;
+use crate::telemetry::events::Observer;
+
+/// After an accept that failed for want of descriptors, so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What every proxy of a process shares.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The threads.
+    pub shards: Arc<Shards>,
+    /// The rules.
+    pub rules: Arc<Store>,
+    /// Whoever listens to the data path.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// A running proxy. Dropping it stops it at once; [`Proxy::stop`] drains it first.
+pub struct Proxy {
+    config: Arc<ProxyConfig>,
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    accepting: Vec<JoinHandle<()>>,
+    open: Draining,
+}
+
+/// The connections of a proxy that accepts no more. Dropping it closes them at once.
+pub struct Draining {
+    tasks: TaskTracker,
+    cut: CancellationToken,
+    /// Its threads run for as long as it does.
+    _shards: Arc<Shards>,
+}
+
+impl Proxy {
+    /// Binds the listener, resolves the upstream once and starts to accept.
+    ///
+    /// # Errors
+    /// When the address cannot be bound: taken by somebody else, or not allowed.
+    pub async fn start(config: ProxyConfig, around: &Surroundings) -> io::Result<Self> {
+        let config = Arc::new(config);
+        let count = config.shards.get().min(around.shards.count());
+        let (address, listeners) = listen::bind(config.listen, count)?;
+        let upstream = Arc::new(Upstream::new(config.upstreams.clone(), config.timeouts));
+        upstream.resolve().await;
+        let router = Arc::new(Router::new(&config.routes));
+        let (stop, stopped) = watch::channel(false);
+        let tasks = TaskTracker::new();
+        let cut = CancellationToken::new();
+        around.shards.spawn(0, resolve(upstream.clone(), stopped.clone()));
+        let mut accepting = Vec::new();
+        for (shard, listener) in listeners.into_iter().enumerate() {
+            let gateway = Arc::new(Gateway::new(
+                config.clone(),
+                router.clone(),
+                around.rules.clone(),
+                around.observer.clone(),
+                Pool::new(upstream.clone()),
+            ));
+            let open = Accepting { gateway, tasks: tasks.clone(), cut: cut.clone(), stopped: stopped.clone() };
+            accepting.push(around.shards.spawn(shard, open.run(listener)));
+        }
+        let open = Draining { tasks, cut, _shards: around.shards.clone() };
+        Ok(Self { config, address, stop, accepting, open })
+    }
+
+    /// What it was started with.
+    pub fn config(&self) -> &ProxyConfig {
+        &self.config
+    }
+
+    /// Where it listens; the real port if the configuration asked for any.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops accepting; when this returns the address is free. Idle connections close at once.
+    pub async fn close(self) -> Draining {
+        self.stop.send_replace(true);
+        for accepting in self.accepting {
+            let _ = accepting.await;
+        }
+        self.open
+    }
+
+    /// Stops accepting, lets requests under way end within `limit`, then closes what is left. Idle connections
+    /// close at once. Gives the number of connections that had to be cut.
+    pub async fn stop(self, limit: Duration) -> usize {
+        self.close().await.wait(limit).await
+    }
+}
+
+impl Draining {
+    /// Lets requests under way end within `limit`, then closes what is left: the number of connections cut.
+    pub async fn wait(self, limit: Duration) -> usize {
+        self.tasks.close();
+        tokio::select! {
+            () = self.tasks.wait() => {}
+            () = clock::sleep(limit) => {}
+        }
+        let left = self.tasks.len();
+        self.cut.cancel();
+        self.tasks.wait().await;
+        left
+    }
+}
+
+impl Drop for Draining {
+    fn drop(&mut self) {
+        self.cut.cancel();
+    }
+}
+
+/// Looks the upstream's names up again, for as long as the proxy runs.
+async fn resolve(upstream: Arc<Upstream>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = told_to_stop(&mut stopped) => return,
+            () = clock::sleep(RESOLVE_EVERY) => upstream.resolve().await,
+        }
+    }
+}
+
+async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+/// The accept loop of one shard.
+struct Accepting {
+    gateway: Arc<Gateway>,
+    tasks: TaskTracker,
+    cut: CancellationToken,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Accepting {
+    async fn run(mut self, listener: StdListener) {
+        let name = self.gateway.name().to_owned();
+        let listener = match TcpListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::error!(proxy = name, %error, "the listener cannot be used"),
+        };
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = told_to_stop(&mut self.stopped) => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((tcp, _)) => self.serve(tcp),
+                Err(error) => {
+                    tracing::warn!(proxy = name, %error, "a connection could not be accepted");
+                    clock::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn serve(&self, tcp: TcpStream) {
+        let _ = tcp.set_nodelay(true);
+        let (gateway, cut, stopped) = (self.gateway.clone(), self.cut.clone(), self.stopped.clone());
+        self.tasks.spawn(async move {
+            let _open = Open::new(gateway.clone());
+            let (stream, control) = ClientStream::new(tcp);
+            let connection = Arc::new(Connection::new(gateway, control));
+            tokio::select! {
+                _ = connection.process_new(Box::new(stream), &stopped) => {}
+                () = cut.cancelled() => {}
+            }
+        });
+    }
+}
+
+/// Counts a connection for as long as it is open.
+struct Open(Arc<Gateway>);
+
+impl Open {
+    fn new(gateway: Arc<Gateway>) -> Self {
+        gateway.observer().connections(gateway.name(), 1);
+        Self(gateway)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.observer().connections(self.0.name(), -1);
+    }
+}

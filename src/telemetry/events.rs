@@ -1,0 +1,145 @@
+//! What the data path tells the outside about: one event an exchange, for metrics, access log and live page.
+
+use std::fmt;
+use std::time::Duration;
+
+/// How an exchange ended, from the client's point of view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ExchangeOutcome {
+    /// The upstream's response was passed on to its end, delayed or slowed perhaps.
+    Forwarded,
+    /// A fault answered, cut or closed.
+    Injected,
+    /// The upstream failed: refused, reset, malformed, timed out.
+    UpstreamError,
+    /// The client left first.
+    ClientGone,
+    /// The request could not be read.
+    BadRequest,
+}
+
+impl ExchangeOutcome {
+    /// All outcomes.
+    pub const ALL: [Self; 5] =
+        [Self::Forwarded, Self::Injected, Self::UpstreamError, Self::ClientGone, Self::BadRequest];
+
+    /// The label's value.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Forwarded => "forwarded",
+            Self::Injected => "injected",
+            Self::UpstreamError => "upstream_error",
+            Self::ClientGone => "client_gone",
+            Self::BadRequest => "bad_request",
+        }
+    }
+}
+
+/// The proxy's own troubles: the value of `x-brownout-error`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Trouble {
+    /// No address for the upstream's name.
+    UpstreamUnresolved,
+    /// The upstream refused the connection, or there is no way to it.
+    UpstreamRefused,
+    /// The upstream did not accept the connection in time.
+    UpstreamConnectTimeout,
+    /// The upstream closed or reset the connection without an answer.
+    UpstreamReset,
+    /// The upstream's answer is not HTTP.
+    UpstreamMalformed,
+    /// The upstream fell silent.
+    UpstreamTimeout,
+    /// The client's request is not HTTP that can be forwarded.
+    BadRequest,
+}
+
+impl Trouble {
+    /// All troubles.
+    pub const ALL: [Self; 7] = [
+        Self::UpstreamUnresolved,
+        Self::UpstreamRefused,
+        Self::UpstreamConnectTimeout,
+        Self::UpstreamReset,
+        Self::UpstreamMalformed,
+        Self::UpstreamTimeout,
+        Self::BadRequest,
+    ];
+
+    /// The header's value.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UpstreamUnresolved => "upstream-unresolved",
+            Self::UpstreamRefused => "upstream-refused",
+            Self::UpstreamConnectTimeout => "upstream-connect-timeout",
+            Self::UpstreamReset => "upstream-reset",
+            Self::UpstreamMalformed => "upstream-malformed",
+            Self::UpstreamTimeout => "upstream-timeout",
+            Self::BadRequest => "bad-request",
+        }
+    }
+
+    /// The status it is answered with.
+    pub fn status(self) -> http::StatusCode {
+        match self {
+            Self::UpstreamConnectTimeout | Self::UpstreamTimeout => http::StatusCode::GATEWAY_TIMEOUT,
+            Self::BadRequest => http::StatusCode::BAD_REQUEST,
+            _ => http::StatusCode::BAD_GATEWAY,
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One exchange that has ended.
+#[derive(Debug, Clone, Copy)]
+pub struct ExchangeEvent<'a> {
+    /// The proxy's name.
+    pub proxy: &'a str,
+    /// The route's name; empty if none matched.
+    pub route: &'a str,
+    /// The method.
+    pub method: &'a str,
+    /// The target as sent; for logs only, never a label.
+    pub target: &'a str,
+    /// The status sent to the client; absent if it got none.
+    pub status: Option<u16>,
+    /// How it ended.
+    pub outcome: ExchangeOutcome,
+    /// The proxy's own trouble, if it had any.
+    pub trouble: Option<Trouble>,
+    /// From the request's head read to the end of the response.
+    pub duration: Duration,
+    /// From the request sent upstream to the head of its response; absent if it was not asked or did not answer.
+    pub upstream: Option<Duration>,
+    /// Waits that faults put in.
+    pub injected: Duration,
+    /// Marks of the faults that acted (`rule/kind`), comma-separated; empty if none did.
+    pub marks: &'a str,
+    /// Bytes read from and sent to the client on this connection since the last event of it.
+    pub bytes: (u64, u64),
+}
+
+/// Whoever listens to the data path. Called on the data path: must not block.
+pub trait Observer: Send + Sync {
+    /// An exchange has ended.
+    fn exchange(&self, event: &ExchangeEvent<'_>);
+    /// A request's head has been read: the exchange starts.
+    fn request_received(&self, proxy: &str);
+    /// A client connection was opened (+1) or closed (-1).
+    fn connections(&self, proxy: &str, change: i64);
+}
+
+/// Nobody listens.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoObserver;
+
+impl Observer for NoObserver {
+    fn exchange(&self, _: &ExchangeEvent<'_>) {}
+    fn request_received(&self, _: &str) {}
+    fn connections(&self, _: &str, _: i64) {}
+}
