@@ -2,6 +2,7 @@
 
 use super::plan::Plan;
 use super::policy::Mode;
+use super::search::TICK_S;
 use crate::results::{Baseline, Phase, Thresholds, Window};
 
 /// The limits that windows are held against, and the depth at which one window is a bad run by itself.
@@ -70,12 +71,14 @@ impl Gate {
 }
 
 /// Sets `valid` of every window from its own counts, by the plan's policy: enough of the planned requests were sent,
-/// and not too late. A window with no arrivals planned is *empty*: not valid, but no driver loss either.
+/// and not too late. A window with no arrivals planned is *empty*: not valid, but no driver loss either. One that was
+/// cut short by the end of the load is not valid.
 pub fn judge_validity(windows: &mut [Window], plan: &Plan) {
     let (min_issued, max_lag_s) = (plan.policy.min_issued.get(), plan.max_lag_s());
     for window in windows {
         let issued = window.sent as f64 >= min_issued * window.planned as f64;
-        window.valid = window.planned > 0 && issued && window.lag_p99_s <= max_lag_s;
+        let whole = window.width_s > plan.window_s - TICK_S;
+        window.valid = whole && window.planned > 0 && issued && window.lag_p99_s <= max_lag_s;
     }
 }
 
@@ -146,7 +149,7 @@ mod tests {
         };
         assert!((limit(0.100, 0.001) - 0.125).abs() < 1e-9);
         assert!((limit(0.001, 0.0) - 0.002).abs() < 1e-9);
-        assert!((limit(0.100, 0.010) - 0.1 * (4.5_f64 * 0.14826).exp()).abs() < 1e-9);
+        assert!((limit(0.100, 0.010) - 0.1 * (5.0_f64 * 0.14826).exp()).abs() < 1e-9);
     }
 
     #[test]
@@ -207,9 +210,10 @@ mod tests {
             Window { sent: 495, ..sound.clone() },
             Window { sent: 494, ..sound.clone() },
             Window { lag_p99_s: 0.101, ..sound.clone() },
+            Window { width_s: 0.4, ..sound.clone() },
             Window { planned: 0, sent: 0, ..sound },
         ];
         judge_validity(&mut windows, &plan());
-        assert_eq!(windows.iter().map(|w| w.valid).collect::<Vec<_>>(), [true, true, false, false, false]);
+        assert_eq!(windows.iter().map(|w| w.valid).collect::<Vec<_>>(), [true, true, false, false, false, false]);
     }
 }

@@ -124,7 +124,7 @@ policy! {
     latency_slack: Duration = Duration::from_millis(1);
     /// ... or this many (scaled, relative) median absolute deviations above it on a logarithmic scale, whichever is
     /// highest.
-    latency_deviations: f64 = 4.5;
+    latency_deviations: f64 = 5.0;
     /// A good window has at most this multiple of the baseline's p95 of requests in flight ...
     in_flight_ratio: f64 = 2.0;
     /// ... or this many more, whichever is higher.

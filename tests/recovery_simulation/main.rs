@@ -36,8 +36,11 @@ fn accuracy(setting: Setting, policy: Policy, runs: u64, shortest_s: f64, longes
 
 fn assert_accurate(name: &str, accuracy: &Accuracy) {
     println!("{}", accuracy.line(name));
-    let (bias, _) = accuracy.trimmed_bias();
-    assert!(bias.abs() <= 0.05, "{name}: biased by {bias} windows");
+    // A rare run in which chance made a bad run within the hold is off by dozens of windows: it may widen the mean's own
+    // uncertainty, but not shift the rest.
+    let ((bias, error), (trimmed, _)) = (accuracy.bias(), accuracy.trimmed_bias());
+    assert!(bias.abs() <= 0.05 + 2.0 * error, "{name}: biased by {bias} +- {error} windows");
+    assert!(trimmed.abs() <= 0.05, "{name}: biased by {trimmed} windows");
     assert!(accuracy.within.interval().0 >= 0.95, "{name}: within one window in {}", accuracy.within);
     assert!(accuracy.covered.share() >= 0.95, "{name}: the interval covers {}", accuracy.covered);
     assert!(accuracy.unsteady.share() <= RARE, "{name}: no steady state in {}", accuracy.unsteady);
