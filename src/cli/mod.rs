@@ -7,10 +7,11 @@ pub mod output;
 
 pub mod check;
 pub mod demo;
-pub mod run;
 pub mod explain;
 pub mod load;
 mod load_screen;
+pub mod run;
+pub mod serve;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -73,6 +74,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::Args),
     Run(run::Args),
     Check(check::Args),
     Demo(demo::Args),
@@ -82,6 +84,7 @@ enum Command {
 
 fn dispatch(command: Command) -> Outcome {
     match command {
+        Command::Serve(args) => serve::run(args),
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::run(args),
         Command::Demo(args) => demo::run(args),
