@@ -6,6 +6,11 @@
 pub mod output;
 
 pub mod check;
+pub mod demo;
+pub mod run;
+pub mod explain;
+pub mod load;
+mod load_screen;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -48,6 +53,7 @@ const BAD_INPUT: u8 = 2;
     about = "Degrade a service on purpose, under load, and measure how it comes back.",
     after_help = "Examples:
   brownout check config/brownout.toml
+  brownout explain POST /api/checkout/7 -H 'x-tenant: beta-1'
 
 Exit codes:
   0 pass, 1 fail, 2 bad input, 3 could not run, 4 inconclusive or invalid,
@@ -56,10 +62,10 @@ Exit codes:
 struct Cli {
     /// auto (a terminal without NO_COLOR), always or never
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    #[arg(hide_possible_values = true, hide_default_value = true)]
+    #[arg(hide_possible_values = true, hide_default_value = true, display_order = 900)]
     color: ColorChoice,
     /// No notes and no progress on stderr; errors are still shown
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, display_order = 901)]
     quiet: bool,
     #[command(subcommand)]
     command: Option<Command>,
@@ -67,12 +73,20 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Args),
     Check(check::Args),
+    Demo(demo::Args),
+    Explain(explain::Args),
+    Load(Box<load::Args>),
 }
 
 fn dispatch(command: Command) -> Outcome {
     match command {
+        Command::Run(args) => run::run(args),
         Command::Check(args) => check::run(args),
+        Command::Demo(args) => demo::run(args),
+        Command::Explain(args) => explain::run(args),
+        Command::Load(args) => load::run(&args),
     }
 }
 

@@ -35,7 +35,7 @@ pub use driver::LoadOutcome;
 pub use ending::{ErrorKind, OwnFault};
 pub use operation::{Operation, OperationError, OperationText};
 pub use pacer::{Arrivals, Constant, Pacer, Poisson};
-pub use progress::{Counts, Progress};
+pub use progress::{Counts, Observer, Progress};
 pub use requests::SEQUENCE_HEADER;
 pub use running::{Driver, RunningLoad};
 pub use scenario::{DEFAULT_TIMEOUT, Demand, Scenario};

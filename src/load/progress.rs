@@ -22,6 +22,19 @@ impl LatencyLimit {
     }
 }
 
+/// Is told of every arrival as it happens, on the driver's thread, warm-up included. Must be quick: its time is the
+/// driver's lag. For live metrics; the figures of a run come from its windows.
+pub trait Observer: std::fmt::Debug + Send + Sync {
+    /// An arrival fell due. Either `sent` or `missed` follows.
+    fn planned(&self);
+    /// The driver acted on it, so long after it was due (zero in a closed loop). Either `ended` or `missed` follows.
+    fn sent(&self, lag: Duration);
+    /// The driver could not issue it after all; `was_sent` tells whether `sent` had been told.
+    fn missed(&self, was_sent: bool);
+    /// It ended, so long after it was due; a timeout counts as the timeout.
+    fn ended(&self, latency: Duration, good: bool);
+}
+
 /// What the driver has counted so far, warm-up included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {

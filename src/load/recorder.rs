@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use super::ending::{ErrorKind, OwnFault};
 use super::grid::Grid;
-use super::progress::{Counts, LatencyLimit};
+use super::progress::{Counts, LatencyLimit, Observer};
 use super::spec::LoadSpec;
 use super::totals::{Total, Totals};
 use super::window::{Counted, OpenWindow, Times, counts_as_latency};
 use crate::results::{LoadTotals, Phase, Window};
-use crate::stats::histogram::Histogram;
+use crate::stats::Histogram;
 
 /// A request that has ended.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +35,7 @@ pub(super) struct Ended {
 pub(super) struct Recorder {
     grid: Grid,
     limit: Arc<LatencyLimit>,
+    observer: Option<Arc<dyn Observer>>,
     open: VecDeque<OpenWindow>,
     /// Index of the first open window: all before it are final.
     first: u64,
@@ -55,6 +56,7 @@ impl Recorder {
         let timeout = spec.scenario.timeout;
         Self {
             limit,
+            observer: spec.observer.clone(),
             open: VecDeque::new(),
             first: 0,
             spare: Vec::new(),
@@ -77,6 +79,9 @@ impl Recorder {
     /// An arrival is due. Exactly one `ended` or `missed` must follow.
     pub(super) fn planned(&mut self, intended: Duration) {
         self.counts.planned += 1;
+        if let Some(observer) = &self.observer {
+            observer.planned();
+        }
         self.last_planned = intended;
         if let Some(window) = self.window(intended) {
             window.planned += 1;
@@ -88,6 +93,9 @@ impl Recorder {
     pub(super) fn issued(&mut self, intended: Duration, at: Duration, lag: Option<Duration>) {
         self.advance(at);
         self.counts.in_flight += 1;
+        if let Some(observer) = &self.observer {
+            observer.sent(lag.unwrap_or_default());
+        }
         let mut spare = self.spare.pop();
         let timeout = self.grid.timeout;
         if let Some(window) = self.window(intended) {
@@ -106,6 +114,9 @@ impl Recorder {
         self.advance(at);
         self.counts.in_flight -= u64::from(issued);
         self.counts.missed += 1;
+        if let Some(observer) = &self.observer {
+            observer.missed(issued);
+        }
         if let Some(window) = self.window(intended) {
             window.missed += 1;
             if window.phase != Phase::Warmup {
@@ -131,6 +142,9 @@ impl Recorder {
         self.counts.ended += 1;
         self.counts.good += u64::from(good);
         self.counts.failed += u64::from(result.is_err());
+        if let Some(observer) = &self.observer {
+            observer.ended(latency, good);
+        }
         self.counts.unconnected += u64::from(result.is_err_and(ErrorKind::is_connect));
         if counts_as_latency(result) {
             self.recent.record(latency);

@@ -6,9 +6,10 @@ use http_body_util::Full;
 
 use super::operation::Operation;
 use super::template::{Template, Variables};
+use crate::names;
 
 /// Numbers the requests of a run, so that two runs can be compared request by request.
-pub const SEQUENCE_HEADER: HeaderName = HeaderName::from_static("x-brownout-seq");
+pub const SEQUENCE_HEADER: HeaderName = HeaderName::from_static(names::SEQUENCE_HEADER);
 
 const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("brownout/", env!("CARGO_PKG_VERSION")));
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::progress::Observer;
 use super::scenario::Scenario;
 use super::target::Target;
 use super::window::OpenWindow;
@@ -57,6 +58,8 @@ pub struct LoadSpec {
     pub seed: u64,
     /// Whether requests carry [`SEQUENCE_HEADER`](super::SEQUENCE_HEADER).
     pub numbered: bool,
+    /// Is told of every request as it happens.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 /// Windows are counted in steps of this.
@@ -75,6 +78,7 @@ impl LoadSpec {
             quantile: 0.95,
             seed: 0,
             numbered: false,
+            observer: None,
         }
     }
 

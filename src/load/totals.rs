@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::ending::{ErrorKind, OwnFault};
 use super::window::counts_as_latency;
 use crate::results::{LoadTotals, Quantiles};
-use crate::stats::histogram::Histogram;
+use crate::stats::Histogram;
 
 /// Running totals: fixed memory, whatever the number of requests.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use super::ending::ErrorKind;
 use super::grid::Frame;
 use super::spec::SUB_BIN;
 use crate::results::{Phase, SubBin, Window};
-use crate::stats::histogram::Histogram;
+use crate::stats::Histogram;
 
 /// What is known of a window as long as a request of it may still end.
 #[derive(Debug)]

@@ -50,6 +50,8 @@ impl Store {
     /// Replaces the rules of one layer, in composition order, and returns the new generation. Names must be unique
     /// within the layer. A rule whose content is unchanged keeps its state; one that is gone or disabled is released;
     /// one that is merely edited lets the requests that suffer it go on as planned.
+    ///
+    /// Takes milliseconds for a thousand rules, so a runtime thread that serves requests should leave it to another.
     pub fn replace(&self, layer: &Layer, rules: Vec<RuleSpec>) -> u64 {
         let now = clock::now();
         self.change(|book| Some(book.replace(layer, rules, now))).unwrap_or_default()
@@ -201,7 +203,7 @@ impl Store {
         // Only now, so that whoever is released and comes back finds the new set.
         released.iter().for_each(|cell| cell.release());
         book.keep(old);
-        drop(book);
+        // Still under the lock: told later, an older generation could be the last one heard of.
         self.generation.send_replace(generation);
         Some(generation)
     }

@@ -5,13 +5,14 @@
 
 mod binomial;
 mod change_point;
-pub mod histogram;
+mod histogram;
 mod normal;
 mod order;
 mod slope;
 
 pub use binomial::clopper_pearson;
 pub use change_point::{ChangePoint, Trials, rising_change};
+pub use histogram::Histogram;
 pub use normal::normal_quantile;
 pub use order::{coefficient_of_variation, mad, mean, median, quantile};
 pub use slope::{Slope, theil_sen};
