@@ -7,10 +7,10 @@ pub mod output;
 
 pub mod check;
 pub mod demo;
-pub mod run;
 pub mod explain;
 pub mod load;
 mod load_screen;
+pub mod run;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
