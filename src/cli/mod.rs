@@ -53,8 +53,9 @@ const BAD_INPUT: u8 = 2;
     version,
     about = "Degrade a service on purpose, under load, and measure how it comes back.",
     after_help = "Examples:
-  brownout check config/brownout.toml
-  brownout explain POST /api/checkout/7 -H 'x-tenant: beta-1'
+  brownout demo
+  brownout serve -c config/brownout.toml
+  brownout run config/experiments/haproxy.toml
 
 Exit codes:
   0 pass, 1 fail, 2 bad input, 3 could not run, 4 inconclusive or invalid,
