@@ -56,6 +56,7 @@ const BAD_INPUT: u8 = 2;
   brownout demo
   brownout serve -c config/brownout.toml
   brownout run config/experiments/haproxy.toml
+  brownout explain POST /api/checkout/7 -H 'x-tenant: beta-1'
 
 Exit codes:
   0 pass, 1 fail, 2 bad input, 3 could not run, 4 inconclusive or invalid,
@@ -75,22 +76,22 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Args),
     Serve(serve::Args),
     Run(run::Args),
-    Check(check::Args),
-    Demo(demo::Args),
-    Explain(explain::Args),
     Load(Box<load::Args>),
+    Check(check::Args),
+    Explain(explain::Args),
 }
 
 fn dispatch(command: Command) -> Outcome {
     match command {
+        Command::Demo(args) => demo::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Run(args) => run::run(args),
-        Command::Check(args) => check::run(args),
-        Command::Demo(args) => demo::run(args),
-        Command::Explain(args) => explain::run(args),
         Command::Load(args) => load::run(&args),
+        Command::Check(args) => check::run(args),
+        Command::Explain(args) => explain::run(args),
     }
 }
 
