@@ -14,6 +14,10 @@ use brownout::rules::{Layer, RuleSpec, Store, read_rules};
 use http::{HeaderMap, Method};
 use serde_json::json;
 
+/// As the program has it: most of a swap is freeing and allocating.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ROUNDS: usize = 15;
 const LOOKUPS: u32 = 20_000;
 

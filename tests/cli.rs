@@ -90,7 +90,7 @@ fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is() {
     drop(reader);
     assert_eq!(with_stdout(writer.into()), (Some(0), String::new()));
 
-    let full = std::fs::File::create("/dev/full").expect("Linux has a full disk to offer");
+    let full = fs::File::create("/dev/full").expect("Linux has a full disk to offer");
     let (code, message) = with_stdout(full.into());
     assert_eq!(code, Some(3));
     assert!(message.contains("stdout cannot be written"), "{message}");
@@ -157,4 +157,86 @@ fn what_is_shipped_is_right_and_hurts_nobody_before_it_is_asked_to() {
     for line in text(&output.stdout).lines() {
         assert!(line.contains("(none enabled)"), "{line}");
     }
+}
+
+const MANY: &str = r#"
+[[rule]]
+name = "half"
+proxy = "payments"
+match = { method = "POST", path = "/api/**", query = { q = "1" }, host = "shop.example" }
+trigger = { probability = 0.5 }
+[[rule.fault]]
+kind = "error"
+status = 503
+[[rule]]
+name = "beta"
+match = { header = { x-tenant = "beta-*" } }
+trigger = { probability = 0.5 }
+limit = { concurrent = 10 }
+[[rule.fault]]
+kind = "latency"
+delay = "80ms"
+[[rule.fault]]
+kind = "error"
+status = 500
+[[rule]]
+name = "asleep"
+enabled = false
+[[rule.fault]]
+kind = "error"
+status = 500
+"#;
+
+#[test]
+fn explain_says_what_would_happen_and_how_often() {
+    let route = "[[proxy.route]]\nname = \"api\"\nmatch = { path = \"/api/**\" }\n";
+    let folder = folder(&[("config/brownout.toml", &format!("{CONFIG}{route}")), ("config/rules/a.toml", MANY)]);
+    let request = ["explain", "POST", "/api/x?q=1", "-H", "x-tenant: beta-1", "-H", "host: Shop.example:8080"];
+    let output = brownout(folder.path(), &request);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    insta::assert_snapshot!("explain", text(&output.stdout));
+
+    // Another host: only one rule is left. Without a configuration the rules' own proxies are taken.
+    let rules = ["explain", "POST", "/api/x?q=1", "--host", "else", "--rules", "config/rules", "--all"];
+    insta::assert_snapshot!("explain-rules-only", text(&brownout(folder.path(), &rules).stdout));
+
+    let json = brownout(folder.path(), &[&request[..], &["--format", "json"]].concat());
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!((&json[0]["proxy"], &json[0]["route"]), (&"payments".into(), &"api".into()));
+    assert_eq!(json[0]["explanation"]["rules"].as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn explain_says_what_makes_it_different_from_what_would_be_seen() {
+    let elsewhere = RULE.replace("name = \"slow\"", "name = \"slow\"\nproxy = \"paymets\"");
+    let folder =
+        folder(&[("c.toml", CONFIG), ("rules/a.toml", &elsewhere), (".brownout-state.json", "{\"off\":true}")]);
+    let output = brownout(folder.path(), &["explain", "GET", "/", "-c", "c.toml"]);
+    assert_eq!(output.status.code(), Some(0));
+    insta::assert_snapshot!("explain-notes", text(&output.stderr));
+    let quiet = brownout(folder.path(), &["explain", "GET", "/", "-c", "c.toml", "--quiet"]);
+    assert_eq!(text(&quiet.stderr), "");
+}
+
+#[test]
+fn explain_reports_every_wrong_argument_and_a_missing_configuration() {
+    let folder = folder(&[]);
+    let mut shown = String::new();
+    for arguments in [&["explain", "P OST", "api", "-H", "bad"][..], &["explain", "GET", "/"]] {
+        let output = brownout(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(2));
+        shown += &format!("$ brownout {}\n{}\n", arguments.join(" "), text(&output.stderr));
+    }
+    insta::assert_snapshot!("explain-wrong", shown);
+}
+
+#[test]
+fn check_holds_rules_against_the_configuration_that_they_are_for() {
+    let folder = folder(&[
+        ("c.toml", &format!("{CONFIG}[safety]\nrequire_lease = true\nmax_probability = \"10%\"\n")),
+        ("rules/a.toml", RULE),
+    ]);
+    let output = brownout(folder.path(), &["check", "c.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    insta::assert_snapshot!("check-safety", text(&output.stderr));
 }

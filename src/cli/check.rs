@@ -1,12 +1,13 @@
 //! `brownout check`: says what is wrong with files, or what they were understood to say.
 
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use super::{Outcome, output};
-use crate::config::{Config, Kind, read_experiment_proxy, read_rule_file, read_rules_dir, rule_files};
-use crate::diagnostics::{Node, Problems, Reader};
-use crate::rules::{RuleSpec, read_rules};
+use crate::config::{Config, Kind, Safety, read_rule_file, read_rules_dir, rule_files};
+use crate::diagnostics::{Node, Problems};
+use crate::experiment::spec::Experiment;
+use crate::rules::{RuleSpec, futile};
+use crate::units::show_seconds;
 
 /// Check files without starting anything
 #[derive(Debug, clap::Args)]
@@ -40,7 +41,7 @@ pub fn run(args: Args) -> Outcome {
 
 fn check(path: &Path) -> Result<String, Problems> {
     if path.is_dir() {
-        let rules = read_rules_dir(path)?;
+        let rules = read_rules_dir(path, &Safety::default())?;
         let files = rule_files(path).map_or(0, |files| files.len());
         return Ok(format!("{} in {}", counted_rules(&rules), counted(files, "file")));
     }
@@ -58,32 +59,21 @@ fn check(path: &Path) -> Result<String, Problems> {
 
 /// A configuration is what it says and what the rules that it leads to say.
 fn check_config(path: &Path, document: &Node) -> Result<String, Problems> {
-    let config = Config::resolve(path, document);
-    let dir = config.as_ref().map(|config| config.rules.dir.clone());
-    let rules = dir.as_ref().map_or(Ok(Vec::new()), |dir| read_rules_dir(dir));
-    match (config, rules) {
-        (Ok(config), Ok(rules)) => Ok(format!(
-            "{}, {} from {}",
-            counted(config.proxies.len(), "proxy"),
-            counted_rules(&rules),
-            config.rules.dir.display()
-        )),
-        (Err(problems), _) | (_, Err(problems)) => Err(problems),
-    }
+    let config = Config::resolve(path, document)?;
+    let dir = &config.rules.dir;
+    let rules = read_rules_dir(dir, &config.safety)?;
+    let proxies: Vec<&str> = config.proxies.iter().map(|proxy| proxy.name.as_str()).collect();
+    futile(&rules, &proxies).or(())?;
+    Ok(format!("{}, {} from {}", counted(proxies.len(), "proxy"), counted_rules(&rules), dir.display()))
 }
 
 fn check_experiment(path: &Path, document: &Node) -> Result<String, Problems> {
-    let file = path.display().to_string();
-    let problems = RefCell::default();
-    let mut top = Reader::new(&file, document, "", &problems);
-    let mut proxies = 0;
-    for mut reader in top.tables("proxy") {
-        read_experiment_proxy(&mut reader);
-        reader.finish();
-        proxies += 1;
-    }
-    let rules = read_rules(&mut top);
-    problems.into_inner().or(format!("{}, {}", counted(proxies, "proxy"), counted_rules(&rules)))
+    let experiment = Experiment::resolve(&path.display().to_string(), document)?;
+    let plan = &experiment.plan;
+    let length = show_seconds(Some(plan.end() * experiment.repeat as f64));
+    let proxies = counted(experiment.proxies.len(), "proxy");
+    let window = show_seconds(Some(plan.window_s));
+    Ok(format!("{proxies}, {}, runs {length}, windows of {window}", counted_rules(&experiment.rules)))
 }
 
 fn counted_rules(rules: &[RuleSpec]) -> String {

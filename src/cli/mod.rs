@@ -6,8 +6,12 @@
 pub mod output;
 
 pub mod check;
+pub mod demo;
+pub mod explain;
 pub mod load;
 mod load_screen;
+pub mod run;
+pub mod serve;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -49,7 +53,10 @@ const BAD_INPUT: u8 = 2;
     version,
     about = "Degrade a service on purpose, under load, and measure how it comes back.",
     after_help = "Examples:
-  brownout check config/brownout.toml
+  brownout demo
+  brownout serve -c config/brownout.toml
+  brownout run config/experiments/haproxy.toml
+  brownout explain POST /api/checkout/7 -H 'x-tenant: beta-1'
 
 Exit codes:
   0 pass, 1 fail, 2 bad input, 3 could not run, 4 inconclusive or invalid,
@@ -58,10 +65,10 @@ Exit codes:
 struct Cli {
     /// auto (a terminal without NO_COLOR), always or never
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    #[arg(hide_possible_values = true, hide_default_value = true)]
+    #[arg(hide_possible_values = true, hide_default_value = true, display_order = 900)]
     color: ColorChoice,
     /// No notes and no progress on stderr; errors are still shown
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, display_order = 901)]
     quiet: bool,
     #[command(subcommand)]
     command: Option<Command>,
@@ -69,14 +76,22 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Check(check::Args),
+    Demo(demo::Args),
+    Serve(serve::Args),
+    Run(run::Args),
     Load(Box<load::Args>),
+    Check(check::Args),
+    Explain(explain::Args),
 }
 
 fn dispatch(command: Command) -> Outcome {
     match command {
-        Command::Check(args) => check::run(args),
+        Command::Demo(args) => demo::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Run(args) => run::run(args),
         Command::Load(args) => load::run(&args),
+        Command::Check(args) => check::run(args),
+        Command::Explain(args) => explain::run(args),
     }
 }
 

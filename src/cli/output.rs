@@ -8,6 +8,8 @@ use anyhow::Context;
 use clap::ColorChoice;
 
 use super::Failure;
+use crate::config::LogFormat;
+use crate::telemetry::logging;
 
 /// What `--color` and `--quiet` say, for the whole process.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +62,12 @@ fn wants_color(choice: ColorChoice, terminal: bool, no_color: &str, term: &str) 
 /// `--quiet` was given: no notes, no progress.
 pub fn quiet() -> bool {
     settings().quiet
+}
+
+/// Starts the logging to stderr, in this format and as `--color`, `--quiet` and `RUST_LOG` say.
+pub fn start_logging(format: LogFormat) {
+    let json = format == LogFormat::Json;
+    logging::init(logging::Options { json, color: colored(Stream::Stderr), quiet: quiet() });
 }
 
 /// Writes a result and a newline to stdout. A reader that has gone away (`| head`) has seen enough: no error.

@@ -16,6 +16,7 @@ mod upstream;
 mod watch;
 
 use std::cell::RefCell;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 pub use example::MINIMAL;
@@ -72,6 +73,11 @@ impl Config {
         }
         problems.or(())?;
         Self::resolve(path, &document)
+    }
+
+    /// How many threads serve the proxies: as many as the one that asks for most.
+    pub fn shards(&self) -> NonZeroUsize {
+        self.proxies.iter().map(|proxy| proxy.shards).max().unwrap_or(NonZeroUsize::MIN)
     }
 
     /// Resolves a document that has already been read; `path` names it in problems and is what relative paths

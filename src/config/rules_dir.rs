@@ -7,14 +7,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::sections::Safety;
 use crate::diagnostics::{Node, Problem, Problems, Reader};
 use crate::rules::{Origin, RuleSpec, read_rules};
 
 /// Reads all rules of a folder, in file-name order and then in file order. A folder that is not there has none.
 ///
 /// # Errors
-/// Every mistake in every file, and every name that two files use.
-pub fn read_rules_dir(dir: &Path) -> Result<Vec<RuleSpec>, Problems> {
+/// Every mistake in every file, every name that two files use, and every rule that goes beyond what is allowed.
+pub fn read_rules_dir(dir: &Path, safety: &Safety) -> Result<Vec<RuleSpec>, Problems> {
     let files = rule_files(dir)
         .map_err(|error| Problems::one(dir.display().to_string(), format!("cannot be listed: {error}"), None))?;
     let mut problems = Problems::default();
@@ -26,10 +27,11 @@ pub fn read_rules_dir(dir: &Path) -> Result<Vec<RuleSpec>, Problems> {
         }
     }
     problems.extend(used_twice(&rules));
+    problems.extend(safety.ceilings().problems(&rules));
     problems.or(rules)
 }
 
-/// Reads one rule file.
+/// Reads one rule file by itself, whatever may be allowed where it will be used.
 ///
 /// # Errors
 /// Every mistake in it.
@@ -94,6 +96,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::units::Share;
 
     fn rule(name: &str) -> String {
         format!("[[rule]]\nname = \"{name}\"\n[[rule.fault]]\nkind = \"error\"\nstatus = 503\n")
@@ -119,8 +122,8 @@ mod tests {
         fs::create_dir(folder.path().join("folder.toml")).unwrap();
         fs::write(folder.path().join("..data/a.toml"), rule("a")).unwrap();
         symlink("..data/a.toml", folder.path().join("a.toml")).unwrap();
-        assert_eq!(names(&read_rules_dir(folder.path()).unwrap()), ["a", "b1", "b0"]);
-        assert_eq!(names(&read_rules_dir(&folder.path().join("nowhere")).unwrap()), [""; 0]);
+        assert_eq!(names(&read_rules_dir(folder.path(), &Safety::default()).unwrap()), ["a", "b1", "b0"]);
+        assert_eq!(names(&read_rules_dir(&folder.path().join("nowhere"), &Safety::default()).unwrap()), [""; 0]);
     }
 
     #[test]
@@ -133,7 +136,7 @@ mod tests {
             ("e.toml", "= 1\n"),
         ]);
         symlink("nowhere", folder.path().join("f.toml")).unwrap();
-        let problems = read_rules_dir(folder.path()).unwrap_err();
+        let problems = read_rules_dir(folder.path(), &Safety::default()).unwrap_err();
         let places: Vec<String> = problems
             .0
             .iter()
@@ -145,8 +148,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_allowed_holds_for_the_rules_of_the_folder() {
+        let folder = folder(&[("a.toml", &rule("a"))]);
+        let half = Share::new(0.5).unwrap();
+        let safety = Safety { max_probability: half, require_lease: true, ..Safety::default() };
+        assert_eq!(read_rules_dir(folder.path(), &safety).unwrap_err().0.len(), 2);
+    }
+
+    #[test]
     fn a_file_in_place_of_the_folder_is_a_mistake() {
         let folder = folder(&[("rules", "")]);
-        assert!(read_rules_dir(&folder.path().join("rules")).is_err());
+        assert!(read_rules_dir(&folder.path().join("rules"), &Safety::default()).is_err());
     }
 }

@@ -9,6 +9,7 @@ use super::address::Listen;
 use super::proxy::choice;
 use super::timeouts::above_zero;
 use crate::diagnostics::{FromNode, Node, Reader};
+use crate::rules::Ceilings;
 use crate::units::Share;
 
 /// A secret of at least one character that no debug output shows.
@@ -118,11 +119,26 @@ pub struct Safety {
     pub state_file: PathBuf,
 }
 
+impl Default for Safety {
+    fn default() -> Self {
+        Self {
+            max_probability: Share::ALL,
+            require_lease: false,
+            allow_targets: Vec::new(),
+            state_file: ".brownout-state.json".into(),
+        }
+    }
+}
+
 impl Safety {
+    /// What of it the rules are held against.
+    pub fn ceilings(&self) -> Ceilings {
+        Ceilings { max_probability: self.max_probability.get(), require_lease: self.require_lease }
+    }
+
     pub(super) fn read(top: &mut Reader<'_>, folder: &Path) -> Self {
-        let state_file = folder.join(".brownout-state.json");
-        let mut safety =
-            Self { max_probability: Share::ALL, require_lease: false, allow_targets: Vec::new(), state_file };
+        let mut safety = Self::default();
+        safety.state_file = folder.join(&safety.state_file);
         if let Some(mut reader) = top.table("safety") {
             safety.max_probability = reader.or("max_probability", safety.max_probability);
             safety.require_lease = reader.or("require_lease", safety.require_lease);

@@ -9,3 +9,6 @@ mod shop;
 
 pub use inventory::Inventory;
 pub use shop::{Habits, Shop};
+
+/// The demo's experiment; `${PROXY}`, `${INVENTORY}` and `${SHOP}` stand for addresses.
+pub const EXPERIMENT: &str = include_str!("experiment.toml");

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 
 use super::injector::{Acknowledged, Injector, InjectorError, Tally};
 use crate::clock;
-use crate::rules::{Layer, RuleSpec, Store};
+use crate::results::RuleReport;
+use crate::rules::{Layer, RuleSpec, RuleStatus, Store};
 
 /// How long the last request may take to let go of a fault that is off: it is released within 50 ms.
 const LET_GO: Duration = Duration::from_secs(5);
@@ -30,7 +31,7 @@ impl Local {
         rules: Vec<RuleSpec>,
         received: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Self {
-        Self { store, layer: Layer::Run(run.to_owned()), rules, received: Box::new(received) }
+        Self { store, layer: Layer::run(run), rules, received: Box::new(received) }
     }
 }
 
@@ -48,7 +49,10 @@ impl Injector for Local {
 
     async fn off(&mut self) -> Result<Acknowledged, InjectorError> {
         let sent = clock::now();
-        self.store.remove_layer(&self.layer);
+        // Disabled, not removed: what they did is still to be told.
+        for rule in &self.rules {
+            self.store.set_enabled(&self.layer, &rule.name, false);
+        }
         while self.store.active(&self.layer) > 0 {
             if clock::now() > sent + LET_GO {
                 let active = self.store.active(&self.layer);
@@ -60,7 +64,8 @@ impl Injector for Local {
     }
 
     async fn tally(&mut self) -> Result<Tally, InjectorError> {
-        Ok(Tally { rules: Vec::new(), received: (self.received)() })
+        let own = self.store.status().into_iter().filter(|status| status.layer == self.layer);
+        Ok(Tally { rules: own.map(report).collect(), received: (self.received)() })
     }
 
     async fn give_back(&mut self) -> Result<(), InjectorError> {
@@ -72,5 +77,21 @@ impl Injector for Local {
 impl Drop for Local {
     fn drop(&mut self) {
         self.store.remove_layer(&self.layer);
+    }
+}
+
+/// A rule's status as the report tells it.
+pub(super) fn report(status: RuleStatus) -> RuleReport {
+    let does: Vec<&str> = status.faults.iter().map(|fault| fault.does.as_str()).collect();
+    RuleReport {
+        rule: status.name,
+        summary: does.join(", "),
+        matched: status.counts.matched,
+        triggered: status.counts.triggered,
+        limited: status.counts.limited,
+        skipped: status.counts.skipped,
+        injected: status.counts.injected,
+        released: status.counts.released,
+        departed: status.counts.departed,
     }
 }

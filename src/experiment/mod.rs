@@ -6,16 +6,23 @@
 
 pub mod amounts;
 pub mod baseline;
+pub mod environment;
 pub mod expect;
 pub mod gate;
+pub mod injector;
+pub mod local;
 pub mod locate;
 pub mod measure;
 pub mod outcome;
 pub mod plan;
 pub mod policy;
+pub mod runner;
 pub mod runs;
 pub mod search;
 pub mod slo;
+pub mod spec;
+pub mod spectator;
+mod timeline;
 pub mod verdict;
 
 #[cfg(test)]

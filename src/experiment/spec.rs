@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use super::expect::{self, Expected};
 use super::plan::{self, Intent, Plan};
 use super::policy::Policy;
 use super::slo::Slo;
-use super::verdict::Expect;
 use crate::config::{ExperimentProxy, ProxyConfig, read_experiment_proxy};
 use crate::diagnostics::{Node, Problems, Reader};
 use crate::load::{Demand, Scenario};
@@ -34,7 +34,7 @@ pub struct Experiment {
     /// Phases, windows and hold.
     pub plan: Plan,
     /// What must hold.
-    pub expect: Expect,
+    pub expect: Vec<Expected>,
 }
 
 impl Experiment {
@@ -66,7 +66,7 @@ impl Experiment {
         let metrics = read_metrics(&mut top);
         let scenario = read_load(&mut top);
         let rules = rules::read_rules(&mut top);
-        let expect = top.table("expect").map(Expect::read).unwrap_or_default();
+        let expect = top.table("expect").map(expect::read).unwrap_or_default();
         let intent = read_intent(&mut top, scenario.as_ref(), &expect);
         check_rules(&top, &rules, &proxies);
         top.finish();
@@ -165,7 +165,7 @@ fn read_load(top: &mut Reader<'_>) -> Option<Scenario> {
 }
 
 /// `[phases]`, `[slo]`, `[policy]`: what the plan is worked out from.
-fn read_intent(top: &mut Reader<'_>, scenario: Option<&Scenario>, expect: &Expect) -> Option<Intent> {
+fn read_intent(top: &mut Reader<'_>, scenario: Option<&Scenario>, expect: &[Expected]) -> Option<Intent> {
     let slo = top.table("slo").map(Slo::read).unwrap_or_default();
     let policy = top.table("policy").map(Policy::read).unwrap_or_default();
     let Some(mut phases) = top.table("phases") else {
@@ -188,7 +188,7 @@ fn read_intent(top: &mut Reader<'_>, scenario: Option<&Scenario>, expect: &Expec
         steady,
         fault: fault?,
         recovery,
-        recovered_within: expect.recovered_within,
+        recovered_within: expect::recovered_within(expect),
         slo,
         policy,
     })
@@ -205,10 +205,11 @@ fn check_rules(top: &Reader<'_>, rules: &[RuleSpec], proxies: &[ExperimentProxy]
     }
     let names: Vec<&str> = proxies.iter().map(ExperimentProxy::name).collect();
     for rule in rules {
-        for proxy in rule.proxies() {
+        for proxy in rule.proxies.iter().flatten() {
             if !names.contains(&proxy.as_str()) {
                 let cure = format!("the proxies of this file: {}", names.join(", "));
-                top.complain(format!("rule \"{}\": there is no proxy \"{proxy}\"", rule.name()), Some(&cure));
+                let message = format!("rule \"{}\": there is no proxy \"{proxy}\"", rule.name);
+                top.complain_at(rule.origin.line, message, Some(&cure));
             }
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use pingora::apps::ServerApp;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -41,6 +42,12 @@ pub struct Proxy {
     config: Arc<ProxyConfig>,
     address: SocketAddr,
     stop: watch::Sender<bool>,
+    accepting: Vec<JoinHandle<()>>,
+    open: Draining,
+}
+
+/// The connections of a proxy that accepts no more. Dropping it closes them at once.
+pub struct Draining {
     tasks: TaskTracker,
     cut: CancellationToken,
     /// Its threads run for as long as it does.
@@ -63,6 +70,7 @@ impl Proxy {
         let tasks = TaskTracker::new();
         let cut = CancellationToken::new();
         around.shards.spawn(0, resolve(upstream.clone(), stopped.clone()));
+        let mut accepting = Vec::new();
         for (shard, listener) in listeners.into_iter().enumerate() {
             let gateway = Arc::new(Gateway::new(
                 config.clone(),
@@ -72,9 +80,10 @@ impl Proxy {
                 Pool::new(upstream.clone()),
             ));
             let open = Accepting { gateway, tasks: tasks.clone(), cut: cut.clone(), stopped: stopped.clone() };
-            around.shards.spawn(shard, open.run(listener));
+            accepting.push(around.shards.spawn(shard, open.run(listener)));
         }
-        Ok(Self { config, address, stop, tasks, cut, _shards: around.shards.clone() })
+        let open = Draining { tasks, cut, _shards: around.shards.clone() };
+        Ok(Self { config, address, stop, accepting, open })
     }
 
     /// What it was started with.
@@ -87,10 +96,25 @@ impl Proxy {
         self.address
     }
 
+    /// Stops accepting; when this returns the address is free. Idle connections close at once.
+    pub async fn close(self) -> Draining {
+        self.stop.send_replace(true);
+        for accepting in self.accepting {
+            let _ = accepting.await;
+        }
+        self.open
+    }
+
     /// Stops accepting, lets requests under way end within `limit`, then closes what is left. Idle connections
     /// close at once. Gives the number of connections that had to be cut.
     pub async fn stop(self, limit: Duration) -> usize {
-        self.stop.send_replace(true);
+        self.close().await.wait(limit).await
+    }
+}
+
+impl Draining {
+    /// Lets requests under way end within `limit`, then closes what is left: the number of connections cut.
+    pub async fn wait(self, limit: Duration) -> usize {
         self.tasks.close();
         tokio::select! {
             () = self.tasks.wait() => {}
@@ -103,9 +127,8 @@ impl Proxy {
     }
 }
 
-impl Drop for Proxy {
+impl Drop for Draining {
     fn drop(&mut self) {
-        self.stop.send_replace(true);
         self.cut.cancel();
     }
 }

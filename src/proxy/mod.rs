@@ -20,5 +20,5 @@ mod upstream;
 mod view;
 mod visit;
 
-pub use listener::{Proxy, Surroundings};
+pub use listener::{Draining, Proxy, Surroundings};
 pub use shard::Shards;

@@ -21,7 +21,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    fn is_live(&self) -> bool {
+    pub(super) fn is_live(&self) -> bool {
         self.enabled && !self.expired
     }
 
@@ -145,6 +145,12 @@ impl Book {
         let entries = self.layers.get(layer).into_iter().flat_map(|layer| &layer.entries);
         let leaving = self.leaving.iter().filter(|leaving| leaving.layer == *layer);
         entries.map(|entry| entry.rule.state.active()).chain(leaving.map(|leaving| leaving.state.active())).sum()
+    }
+
+    /// Hits of all layers that are active, of rules that are gone too.
+    pub(super) fn total_active(&self) -> u64 {
+        let entries = self.layers.values().flat_map(|layer| &layer.entries).map(|entry| entry.rule.state.active());
+        entries.chain(self.leaving.iter().map(|leaving| leaving.state.active())).sum()
     }
 
     /// The figures of every rule and kind that anything happened to.

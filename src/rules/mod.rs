@@ -128,7 +128,7 @@ mod testing {
     pub(super) fn conditions(toml: &str) -> Conditions {
         let node = Node::from_toml("r.toml", toml).unwrap();
         let problems = RefCell::default();
-        let conditions = raw::read_conditions(Reader::new("r.toml", &node, "match", &problems));
+        let conditions = read_conditions(Reader::new("r.toml", &node, "match", &problems));
         problems.into_inner().or(conditions).unwrap_or_else(|problems| panic!("{problems}"))
     }
 }

@@ -81,7 +81,8 @@ impl Plan {
     /// This fault began to act. Counted as injected, once.
     pub fn acted(&mut self, source: Source) {
         let Some(hit) = self.hits.get_mut(source.hit).filter(|hit| !hit.over) else { return };
-        let (Some(ends), bit) = (hit.rule.state.faults.get(source.fault), 1u32 << source.fault) else { return };
+        let Some(ends) = hit.rule.state.faults.get(source.fault) else { return };
+        let bit = bit(source.fault);
         if hit.acted & bit == 0 {
             ends.injected.fetch_add(1, Ordering::Relaxed);
             if hit.acted == 0 {
@@ -170,7 +171,7 @@ impl Hit {
         };
         let state = &self.rule.state;
         for (fault, ends) in state.faults.iter().enumerate() {
-            if self.acted & (1 << fault) == 0 {
+            if self.acted & bit(fault) == 0 {
                 ends.count(unacted);
             }
         }
@@ -181,6 +182,11 @@ impl Hit {
     }
 }
 
+/// The bit of a fault; reading rules sees to it that there are not more than bits.
+fn bit(fault: usize) -> u32 {
+    1u32.checked_shl(fault as u32).unwrap_or(0)
+}
+
 impl Drop for Hit {
     fn drop(&mut self) {
         self.end();
@@ -189,6 +195,7 @@ impl Drop for Hit {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
     use std::time::Duration;
 
     use super::super::testing::{Request, rules};
@@ -258,11 +265,23 @@ mod tests {
     fn a_fault_that_does_not_exist_is_nobody() {
         let (_, mut plan) = begun();
         plan.acted(Source { hit: 0, fault: 7 });
-        plan.acted(Source { hit: 7, fault: 40 });
+        plan.acted(Source { hit: 0, fault: 40 });
+        plan.acted(Source { hit: 7, fault: 0 });
         assert!(plan.is_released(7) && plan.labels(BODY) == Some(("a", "slow-body")));
         assert_eq!((plan.mark(DELAY), plan.mark(Source { hit: 9, fault: 0 })), ("a/latency", ""));
         assert_eq!(plan.mark_value(BODY).unwrap(), "a/slow-body");
         assert!(Plan::none().is_empty());
+    }
+
+    #[test]
+    fn a_plan_goes_from_thread_to_thread_and_a_store_is_shared() {
+        fn sendable<T: Send>(_: &T) {}
+        fn shareable<T: Send + Sync + 'static>(_: &T) {}
+        let (store, plan) = begun();
+        sendable(&plan);
+        shareable(&store);
+        let released: Pin<Box<dyn Future<Output = ()> + Send + 'static>> = Box::pin(plan.released(0));
+        drop((plan, released));
     }
 
     #[tokio::test(start_paused = true)]

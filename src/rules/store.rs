@@ -50,6 +50,8 @@ impl Store {
     /// Replaces the rules of one layer, in composition order, and returns the new generation. Names must be unique
     /// within the layer. A rule whose content is unchanged keeps its state; one that is gone or disabled is released;
     /// one that is merely edited lets the requests that suffer it go on as planned.
+    ///
+    /// Takes milliseconds for a thousand rules, so a runtime thread that serves requests should leave it to another.
     pub fn replace(&self, layer: &Layer, rules: Vec<RuleSpec>) -> u64 {
         let now = clock::now();
         self.change(|book| Some(book.replace(layer, rules, now))).unwrap_or_default()
@@ -158,6 +160,27 @@ impl Store {
         entries.map(|(layer, entry)| status(layer, entry, now, self.born)).collect()
     }
 
+    /// As [`Store::status`], for one layer alone.
+    pub fn status_of(&self, layer: &Layer) -> Vec<RuleStatus> {
+        let now = clock::now();
+        let book = self.book();
+        let entries = book.layers.get(layer).into_iter().flat_map(|book| &book.entries);
+        entries.map(|entry| status(layer, entry, now, self.born)).collect()
+    }
+
+    /// The rules that can act on a proxy: turned on and not expired. The latch is not looked at.
+    pub fn acting_on(&self, proxy: &str) -> Vec<(Layer, Arc<str>)> {
+        let book = self.book();
+        let entries = book.layers.iter().flat_map(|(layer, book)| book.entries.iter().map(move |e| (layer, e)));
+        let live = entries.filter(|(_, entry)| entry.is_live() && entry.rule.spec.acts_on(proxy));
+        live.map(|(layer, entry)| (layer.clone(), Arc::clone(&entry.rule.spec.name))).collect()
+    }
+
+    /// Requests that suffer any rule now, also one that was removed or changed meanwhile.
+    pub fn total_active(&self) -> u64 {
+        self.book().total_active()
+    }
+
     /// Requests that suffer a rule of this layer now, also one that was removed or changed meanwhile.
     pub fn active(&self, layer: &Layer) -> u64 {
         self.book().active(layer)
@@ -180,7 +203,7 @@ impl Store {
         // Only now, so that whoever is released and comes back finds the new set.
         released.iter().for_each(|cell| cell.release());
         book.keep(old);
-        drop(book);
+        // Still under the lock: told later, an older generation could be the last one heard of.
         self.generation.send_replace(generation);
         Some(generation)
     }

@@ -79,7 +79,7 @@ impl Trigger {
             Self::Probability(probability) => format!("{} of matches", show_share(*probability)),
             Self::First(count) => format!("the first {count} matches"),
             Self::Every(1) => "every match".to_owned(),
-            Self::Every(every) => format!("every {every}th match"),
+            Self::Every(every) => format!("one match in {every}"),
             Self::Sequence(_) => format!("{} of matches, in a fixed sequence", show_share(self.share())),
         }
     }

@@ -50,3 +50,59 @@ async fn scrape(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
 async fn readiness(State(ready): State<Ready>) -> impl IntoResponse {
     if ready.get() { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    async fn get(address: SocketAddr, head: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("{head} HTTP/1.1\r\nHost: a.pod\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn the_pages_answer_anybody_who_reads_and_nobody_who_writes() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let ready = Ready::default();
+        tokio::spawn(serve_metrics(listener, Metrics::new(), ready.clone(), std::future::pending()));
+        let metrics = get(address, "GET /metrics").await;
+        assert!(metrics.starts_with("HTTP/1.1 200 OK\r\n"), "{metrics}");
+        assert!(metrics.contains("\r\ncontent-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{metrics}");
+        assert!(metrics.contains("\nbrownout_build_info{version=\""), "{metrics}");
+        assert!(get(address, "GET /healthz").await.starts_with("HTTP/1.1 200 "));
+        assert!(get(address, "GET /readyz").await.starts_with("HTTP/1.1 503 "));
+        ready.set(true);
+        assert!(get(address, "GET /readyz").await.starts_with("HTTP/1.1 200 "));
+        assert!(get(address, "POST /metrics").await.starts_with("HTTP/1.1 405 "));
+        assert!(get(address, "GET /").await.starts_with("HTTP/1.1 404 "));
+    }
+
+    #[tokio::test]
+    async fn a_stop_closes_idle_connections_and_the_listener() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = async { stopped.await.unwrap_or_default() };
+        let serving = tokio::spawn(serve_metrics(listener, Metrics::new(), Ready::default(), stopped));
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let mut answer = [0; 12];
+        idle.read_exact(&mut answer).await.unwrap();
+        stop.send(()).unwrap();
+        serving.await.unwrap();
+        let mut rest = Vec::new();
+        idle.read_to_end(&mut rest).await.unwrap();
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+}

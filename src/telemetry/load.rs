@@ -46,6 +46,11 @@ impl LoadMetrics {
         self.good.add(u64::from(good));
     }
 
+    /// A request that was counted as sent was never issued after all.
+    pub fn withdrawn(&self) {
+        self.in_flight.fetch_sub(1, Relaxed);
+    }
+
     pub(super) fn collect(&self) -> Vec<MetricFamily> {
         let counts = [
             (&names::LOAD_PLANNED, &self.planned),

@@ -1,5 +1,6 @@
 //! Everything that is exported, in one object for each process.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use prometheus::core::Collector;
@@ -25,6 +26,7 @@ pub struct Metrics {
     reloads: Arc<Reloads>,
     rules: OnceLock<RuleMetrics>,
     latch_persisted: Mutex<Option<bool>>,
+    scrapes: AtomicU64,
     process: ProcessCollector,
 }
 
@@ -38,6 +40,7 @@ impl Metrics {
             reloads: Arc::default(),
             rules: OnceLock::new(),
             latch_persisted: Mutex::new(None),
+            scrapes: AtomicU64::new(0),
             process: ProcessCollector::for_self(),
         })
     }
@@ -77,8 +80,14 @@ impl Metrics {
         self.traffic.total_received(proxy)
     }
 
+    /// How often [`Metrics::text`] was asked for.
+    pub fn scrapes(&self) -> u64 {
+        self.scrapes.load(Relaxed)
+    }
+
     /// All metrics in the text format 0.0.4, families in the order of their names.
     pub fn text(&self) -> Vec<u8> {
+        self.scrapes.fetch_add(1, Relaxed);
         let mut build = Family::new(&names::BUILD_INFO);
         build.add(&[env!("CARGO_PKG_VERSION")], 1.0);
         let mut families: Vec<_> = build.finish().into_iter().collect();
