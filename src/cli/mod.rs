@@ -10,6 +10,9 @@ pub mod demo;
 pub mod explain;
 pub mod load;
 mod load_screen;
+pub mod off;
+pub mod on;
+pub mod remote;
 pub mod run;
 
 use std::ffi::OsString;
@@ -78,6 +81,8 @@ enum Command {
     Demo(demo::Args),
     Explain(explain::Args),
     Load(Box<load::Args>),
+    Off(off::Args),
+    On(on::Args),
 }
 
 fn dispatch(command: Command) -> Outcome {
@@ -87,6 +92,8 @@ fn dispatch(command: Command) -> Outcome {
         Command::Demo(args) => demo::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Load(args) => load::run(&args),
+        Command::Off(args) => off::run(args),
+        Command::On(args) => on::run(args),
     }
 }
 
