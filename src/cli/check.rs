@@ -1,12 +1,13 @@
 //! `brownout check`: says what is wrong with files, or what they were understood to say.
 
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use super::{Outcome, output};
-use crate::config::{Config, Kind, Safety, read_experiment_proxy, read_rule_file, read_rules_dir, rule_files};
-use crate::diagnostics::{Node, Problems, Reader};
-use crate::rules::{RuleSpec, futile, read_rules};
+use crate::config::{Config, Kind, Safety, read_rule_file, read_rules_dir, rule_files};
+use crate::diagnostics::{Node, Problems};
+use crate::experiment::spec::Experiment;
+use crate::rules::{RuleSpec, futile};
+use crate::units::show_seconds;
 
 /// Check files without starting anything
 #[derive(Debug, clap::Args)]
@@ -67,17 +68,12 @@ fn check_config(path: &Path, document: &Node) -> Result<String, Problems> {
 }
 
 fn check_experiment(path: &Path, document: &Node) -> Result<String, Problems> {
-    let file = path.display().to_string();
-    let problems = RefCell::default();
-    let mut top = Reader::new(&file, document, "", &problems);
-    let mut proxies = 0;
-    for mut reader in top.tables("proxy") {
-        read_experiment_proxy(&mut reader);
-        reader.finish();
-        proxies += 1;
-    }
-    let rules = read_rules(&mut top);
-    problems.into_inner().or(format!("{}, {}", counted(proxies, "proxy"), counted_rules(&rules)))
+    let experiment = Experiment::resolve(&path.display().to_string(), document)?;
+    let plan = &experiment.plan;
+    let length = show_seconds(Some(plan.end() * experiment.repeat as f64));
+    let proxies = counted(experiment.proxies.len(), "proxy");
+    let window = show_seconds(Some(plan.window_s));
+    Ok(format!("{proxies}, {}, runs {length}, windows of {window}", counted_rules(&experiment.rules)))
 }
 
 fn counted_rules(rules: &[RuleSpec]) -> String {

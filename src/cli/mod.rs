@@ -14,6 +14,7 @@ pub mod off;
 pub mod on;
 pub mod remote;
 pub mod run;
+pub mod serve;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -55,7 +56,9 @@ const BAD_INPUT: u8 = 2;
     version,
     about = "Degrade a service on purpose, under load, and measure how it comes back.",
     after_help = "Examples:
-  brownout check config/brownout.toml
+  brownout demo
+  brownout serve -c config/brownout.toml
+  brownout run config/experiments/haproxy.toml
   brownout explain POST /api/checkout/7 -H 'x-tenant: beta-1'
 
 Exit codes:
@@ -76,22 +79,24 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::Args),
-    Check(check::Args),
     Demo(demo::Args),
-    Explain(explain::Args),
+    Serve(serve::Args),
+    Run(run::Args),
     Load(Box<load::Args>),
+    Check(check::Args),
+    Explain(explain::Args),
     Off(off::Args),
     On(on::Args),
 }
 
 fn dispatch(command: Command) -> Outcome {
     match command {
-        Command::Run(args) => run::run(args),
-        Command::Check(args) => check::run(args),
         Command::Demo(args) => demo::run(args),
-        Command::Explain(args) => explain::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Run(args) => run::run(args),
         Command::Load(args) => load::run(&args),
+        Command::Check(args) => check::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::Off(args) => off::run(args),
         Command::On(args) => on::run(args),
     }

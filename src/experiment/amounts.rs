@@ -1,8 +1,8 @@
 //! How much was lost: depth, loss, backlog, retries.
 
-use super::gate::{Causes, Gate};
+use super::gate::Gate;
 use super::plan::Plan;
-use super::runs::{bad_runs, marks};
+use super::runs::{bad_runs, gate_marks, marks};
 use super::search::TICK_S;
 use crate::results::{Baseline, Impact, SplitAmount, Window};
 use crate::stats::median;
@@ -108,24 +108,24 @@ pub fn drain_s(windows: &[Window], t_off: f64, in_flight_max: Option<f64>) -> Op
 /// What moved: the first of attainment, latency and backlog that alone makes a bad run of these windows; failing
 /// that, the first that made any of them bad in a bad run.
 pub fn impact(windows: &[Window], gate: &Gate) -> Impact {
-    let all = marks(windows, |w| (gate.is_bad(w), gate.is_severe(w)));
+    const ORDER: [Impact; 3] = [Impact::Attainment, Impact::LatencyOnly, Impact::BacklogOnly];
+    let caused = |w: &Window, impact: Impact| match (gate.causes(w), impact) {
+        (causes, Impact::Attainment) => causes.attainment,
+        (causes, Impact::LatencyOnly) => causes.latency,
+        (causes, Impact::BacklogOnly) => causes.in_flight,
+        (_, Impact::None) => false,
+    };
+    let all = gate_marks(windows, gate);
     let runs = bad_runs(&all);
-    let hurt = |cause: fn(Causes) -> bool| {
-        let own = marks(windows, |w| (cause(gate.causes(w)), cause(gate.causes(w)) && gate.is_severe(w)));
-        !bad_runs(&own).is_empty()
+    let hurt = |impact: &&Impact| {
+        let own = |w: &Window| (caused(w, **impact), caused(w, **impact) && gate.is_severe(w));
+        !bad_runs(&marks(windows, own)).is_empty()
     };
-    let touched = |cause: fn(Causes) -> bool| {
-        runs.iter().flat_map(|run| &all[run.first..run.end]).any(|mark| cause(gate.causes(&windows[mark.window])))
+    let touched = |impact: &&Impact| {
+        let mut hit = runs.iter().flat_map(|run| &all[run.first..run.end]);
+        hit.any(|mark| caused(&windows[mark.window], **impact))
     };
-    let causes: [(fn(Causes) -> bool, Impact); 3] = [
-        (|c| c.attainment, Impact::Attainment),
-        (|c| c.latency, Impact::LatencyOnly),
-        (|c| c.in_flight, Impact::BacklogOnly),
-    ];
-    let first = |test: &dyn Fn(fn(Causes) -> bool) -> bool| {
-        causes.iter().find(|(cause, _)| test(*cause)).map(|(_, impact)| *impact)
-    };
-    first(&hurt).or_else(|| first(&touched)).unwrap_or(Impact::None)
+    ORDER.iter().find(hurt).or_else(|| ORDER.iter().find(touched)).copied().unwrap_or(Impact::None)
 }
 
 /// The depth statistic over the baseline's own windows: what chance alone gives.

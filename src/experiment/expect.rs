@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn the_plan_and_the_verdict_find_what_they_need() {
         let within = Expected::RecoveredWithin(Duration::from_secs(5));
-        assert_eq!(recovered_within(&[within.clone()]), Some(Duration::from_secs(5)));
+        assert_eq!(recovered_within(std::slice::from_ref(&within)), Some(Duration::from_secs(5)));
         assert_eq!(named_outcomes(&[within.clone(), Expected::Outcome(vec![Outcome::Relapsed])]), [Outcome::Relapsed]);
         assert!(named_outcomes(&[within]).is_empty());
     }

@@ -122,8 +122,9 @@ policy! {
     latency_ratio: f64 = 1.25;
     /// ... or this much longer ...
     latency_slack: Duration = Duration::from_millis(1);
-    /// ... or this many (scaled) median absolute deviations above it, whichever is highest.
-    latency_deviations: f64 = 4.0;
+    /// ... or this many (scaled, relative) median absolute deviations above it on a logarithmic scale, whichever is
+    /// highest.
+    latency_deviations: f64 = 5.0;
     /// A good window has at most this multiple of the baseline's p95 of requests in flight ...
     in_flight_ratio: f64 = 2.0;
     /// ... or this many more, whichever is higher.
@@ -140,8 +141,8 @@ policy! {
     hold: Duration = Duration::from_secs(30);
     /// ... nor for this many windows, whichever is longer. Shorter calls unstable states recovered (table below).
     hold_windows: usize = 30;
-    /// The interval of the recovery time holds every edge whose log-likelihood is at most this much below the best.
-    likelihood_drop: f64 = 1.92;
+    /// The interval of the recovery time holds every moment whose log-likelihood is at most this much below the best.
+    likelihood_drop: f64 = 3.0;
     /// Largest share of invalid windows from the baseline to the end of the watch ...
     max_invalid: Share = share(0.1);
     /// ... and no invalid window at all within this many windows of fault-off.

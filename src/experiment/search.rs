@@ -58,7 +58,7 @@ mod tests {
     /// Windows of a second from `t_off` = 0 on: `.` good, `x` bad, `X` severe, ` ` invalid.
     fn search(text: &str, rule: Rule) -> Found {
         let mark = |(i, c): (usize, char)| {
-            (c != ' ').then(|| Mark {
+            (c != ' ').then_some(Mark {
                 window: i,
                 start_s: i as f64,
                 end_s: i as f64 + 1.0,

@@ -3,6 +3,7 @@
 //! [`events`] is what the data path tells; [`Metrics`] counts it and everything else that is exported;
 //! [`exporter`] serves it.
 
+mod access_log;
 pub mod events;
 pub mod exporter;
 mod family;
@@ -19,6 +20,7 @@ mod traffic;
 #[cfg(test)]
 mod tests;
 
+pub use access_log::AccessLog;
 pub use load::LoadMetrics;
 pub use metrics::Metrics;
 pub use reloads::{Reload, Reloads};
