@@ -60,7 +60,7 @@ pub struct Args {
 /// The exporter of a run.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ExporterArgs {
-    /// Where the run's own exporter listens; overrides the file's [metrics]
+    /// Where the run's own exporter listens; overrides the file's metrics.listen
     #[arg(long, value_name = "ADDRESS")]
     pub metrics: Option<std::net::SocketAddr>,
     /// Keep the exporter up after the run for two more scrapes, or this long
