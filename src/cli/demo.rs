@@ -55,6 +55,6 @@ pub fn run(args: Args) -> Outcome {
     let document = Node::from_toml_with("demo.toml", EXPERIMENT, &address)?;
     let experiment = Experiment::resolve("demo.toml", &document)?;
     let target = experiment.scenario.target.resolve(&[]).map_err(|error| Failure::CouldNotRun(error.into()))?;
-    let result = run::conduct(&experiment, target, WhenInconclusive::Say, &args.exporter)?;
-    run::show(&result, &args.out, false)
+    let finished = run::conduct(&experiment, target, WhenInconclusive::Say, &args.exporter)?;
+    run::show(&finished.result, &args.out, false)
 }

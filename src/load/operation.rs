@@ -8,7 +8,7 @@ use crate::diagnostics::Reader;
 
 /// One kind of request: what is sent, and its weight among the others.
 ///
-/// Only made by [`Operation::new`] and [`Operation::read`], which see to it that any request of it can be sent.
+/// Only made by [`Operation::new`] and from an `operation` table, which see to it that any request of it can be sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Operation {
     pub(super) name: String,

@@ -123,7 +123,7 @@ fn every_metric_is_scraped_with_its_type_and_labels_after_its_first_event() {
     }
     let families: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     assert!(families.is_sorted());
-    assert!(families.iter().any(|family| *family == "process_resident_memory_bytes gauge"), "{text}");
+    assert!(families.contains(&"process_resident_memory_bytes gauge"), "{text}");
 }
 
 #[test]

@@ -60,6 +60,7 @@ fn recovery_times_are_unbiased_and_within_one_window() {
         ("100/s w=1s, 99% to 80%", Setting::new(100.0, 1000, 0.99, 0.8)),
         ("50/s w=2s, 99% to 50%", Setting::new(50.0, 2000, 0.99, 0.5)),
         ("20/s w=5s, 99% to 50%", Setting::new(20.0, 5000, 0.99, 0.5)),
+        ("20/s w=5s, 99% to 80%", Setting::new(20.0, 5000, 0.99, 0.8)),
         ("500/s w=200ms, 100% to 0%", Setting::new(500.0, 200, 1.0, 0.0)),
         ("500/s w=200ms, 99% to 50%", Setting::new(500.0, 200, 0.99, 0.5)),
         ("500/s w=200ms, 99% to 80%", Setting::new(500.0, 200, 0.99, 0.8)),

@@ -18,7 +18,7 @@ use self::stage::Stage;
 use super::{Failure, Outcome, output};
 use crate::clock;
 use crate::diagnostics::Problems;
-use crate::experiment::runner::{self, Means};
+use crate::experiment::runner::{self, Finished, Means};
 use crate::experiment::spec::Experiment;
 use crate::experiment::spectator::Spectator;
 use crate::experiment::verdict::{Signal, WhenInconclusive};
@@ -60,7 +60,7 @@ pub struct Args {
 /// The exporter of a run.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ExporterArgs {
-    /// Where the run's own exporter listens; overrides the file's [metrics]
+    /// Where the run's own exporter listens; overrides the file's metrics.listen
     #[arg(long, value_name = "ADDRESS")]
     pub metrics: Option<std::net::SocketAddr>,
     /// Keep the exporter up after the run for two more scrapes, or this long
@@ -102,8 +102,8 @@ pub fn run(args: Args) -> Outcome {
         Inconclusive::Pass => WhenInconclusive::Pass,
         Inconclusive::Fail => WhenInconclusive::Fail,
     };
-    let result = conduct(&experiment, target, inconclusive, &args.exporter)?;
-    show(&result, &args.out, args.format == Shown::Json)
+    let finished = conduct(&experiment, target, inconclusive, &args.exporter)?;
+    show(&finished.result, &args.out, args.format == Shown::Json)
 }
 
 /// Resolves the target and holds it against what load may be sent to.
@@ -123,7 +123,7 @@ pub fn conduct(
     target: Target,
     inconclusive: WhenInconclusive,
     exporter: &ExporterArgs,
-) -> Result<ExperimentResult, Failure> {
+) -> Result<Finished, Failure> {
     logging::init(logging::Options {
         json: false,
         color: output::colored(output::Stream::Stderr),
@@ -132,7 +132,7 @@ pub fn conduct(
     let rate = show_number(experiment.plan.rate_per_s);
     output::note(format_args!("load goes to {} at {rate} requests a second", target.url()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
-    let result = runtime.block_on(async {
+    let finished = runtime.block_on(async {
         let _timer = clock::install().context("no timer")?;
         let interrupt = interrupts()?;
         let mut stage = Stage::set(experiment, &target, exporter).await?;
@@ -151,10 +151,10 @@ pub fn conduct(
         };
         let finished = runner::run(experiment, means).await.map_err(Failure::CouldNotRun);
         stage.strike().await;
-        finished.map(|finished| finished.result)
+        finished
     });
     runtime.shutdown_background();
-    result
+    finished
 }
 
 /// The first SIGINT or SIGTERM asks the run to end; the second ends the process at once.
