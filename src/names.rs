@@ -1,5 +1,7 @@
 //! Every public name: metrics, labels, headers.
 
+pub mod metrics;
+
 /// Response header that says which faults touched a response: `<rule>/<kind>`, comma-separated.
 pub const MARK_HEADER: &str = "x-brownout";
 /// Response header that says what trouble the proxy itself had.

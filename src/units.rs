@@ -100,6 +100,27 @@ pub fn show_seconds(seconds: Option<f64>) -> String {
     }
 }
 
+/// Prints a duration that somebody set: without the zeros that only a measurement needs (`30s`, `1.5s`, `1m12s`).
+pub fn show_setting(seconds: f64) -> String {
+    let text = show_seconds(Some(seconds));
+    match text.split_once('.') {
+        Some((whole, rest)) => {
+            let digits = rest.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+            let (kept, unit) = (digits.trim_end_matches('0'), &rest[digits.len()..]);
+            if kept.is_empty() { format!("{whole}{unit}") } else { format!("{whole}.{kept}{unit}") }
+        }
+        None => {
+            let text = text.strip_suffix("m00s").map_or(text.clone(), |whole| format!("{whole}m"));
+            text.strip_suffix("h00m").map_or(text.clone(), |hours| format!("{hours}h"))
+        }
+    }
+}
+
+/// Prints a moment on a run's clock in seconds, with tenths where there are any: `48s`, `148.4s`.
+pub fn show_moment(seconds: f64) -> String {
+    format!("{}s", (seconds * 10.0).round() / 10.0)
+}
+
 /// Prints a share as a percentage with as many digits as it takes to tell 99.95 % from 100 %.
 pub fn show_share(share: f64) -> String {
     let percent = share * 100.0;
@@ -109,6 +130,31 @@ pub fn show_share(share: f64) -> String {
         format!("{percent:.2}%")
     } else {
         format!("{percent:.1}%")
+    }
+}
+
+/// Prints a count with its thousands apart: `11,620`.
+pub fn show_count(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Prints how many times one thing is another, or any other number without a unit, with three digits: `1.08x` is
+/// `show_number(1.08)` and an `x`.
+pub fn show_number(number: f64) -> String {
+    match number.abs() {
+        size if !size.is_finite() => "-".to_owned(),
+        size if size < 9.995 => format!("{number:.2}"),
+        size if size < 99.95 => format!("{number:.1}"),
+        size if number >= 0.0 => show_count(size.round() as u64),
+        size => format!("-{}", show_count(size.round() as u64)),
     }
 }
 
@@ -315,6 +361,41 @@ mod tests {
             (125_000_000, "2m05s"),
         ] {
             assert_eq!(show_duration(Duration::from_micros(micros)), text);
+        }
+    }
+
+    #[test]
+    fn settings_are_shown_as_they_were_written() {
+        for (seconds, text) in [
+            (30.0, "30s"),
+            (1.0, "1s"),
+            (1.5, "1.5s"),
+            (0.2, "200ms"),
+            (72.0, "1m12s"),
+            (60.0, "1m"),
+            (7_200.0, "2h"),
+            (0.0, "0s"),
+        ] {
+            assert_eq!(show_setting(seconds), text);
+        }
+    }
+
+    #[test]
+    fn moments_stay_apart_however_long_a_run_is() {
+        for (seconds, text) in [(0.0, "0s"), (48.0, "48s"), (148.4, "148.4s"), (148.600_000_1, "148.6s")] {
+            assert_eq!(show_moment(seconds), text);
+        }
+    }
+
+    #[test]
+    fn counts_and_numbers_are_shown_to_be_read() {
+        for (count, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")] {
+            assert_eq!(show_count(count), text);
+        }
+        for (number, text) in
+            [(0.0, "0.00"), (1.084, "1.08"), (32.26, "32.3"), (1_234.5, "1,235"), (-150.0, "-150"), (f64::NAN, "-")]
+        {
+            assert_eq!(show_number(number), text);
         }
     }
 

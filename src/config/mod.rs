@@ -6,6 +6,7 @@
 mod address;
 mod conflicts;
 mod example;
+mod kind;
 mod proxy;
 mod route;
 mod rules_dir;
@@ -15,12 +16,14 @@ mod upstream;
 mod watch;
 
 use std::cell::RefCell;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 pub use example::MINIMAL;
+pub use kind::Kind;
 pub use proxy::{ExperimentProxy, HalfClose, Protocol, ProxyConfig, read_experiment_proxy, read_proxy};
 pub use route::RouteConfig;
-pub use rules_dir::rule_files;
+pub use rules_dir::{read_rule_file, read_rules_dir, rule_files};
 pub use sections::{Admin, Drain, Log, LogFormat, Metrics, RulesSource, Safety, Token};
 pub use timeouts::Timeouts;
 pub use upstream::{Scheme, Upstream};
@@ -61,15 +64,13 @@ impl Config {
         if !path.exists() {
             return Err(example::missing(path));
         }
-        let mut document = Node::from_toml_file(path)?;
-        let mut problems = Problems::default();
-        for assignment in sets {
-            if let Err(wrong) = document.set(assignment) {
-                problems.extend(wrong);
-            }
-        }
-        problems.or(())?;
+        let document = Node::from_toml_file_with(path, sets)?;
         Self::resolve(path, &document)
+    }
+
+    /// How many threads serve the proxies: as many as the one that asks for most.
+    pub fn shards(&self) -> NonZeroUsize {
+        self.proxies.iter().map(|proxy| proxy.shards).max().unwrap_or(NonZeroUsize::MIN)
     }
 
     /// Resolves a document that has already been read; `path` names it in problems and is what relative paths

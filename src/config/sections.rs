@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use super::address::Listen;
 use super::proxy::choice;
 use super::timeouts::above_zero;
 use crate::diagnostics::{FromNode, Node, Reader};
+use crate::rules::Ceilings;
 use crate::units::Share;
 
 /// A secret of at least one character that no debug output shows.
@@ -85,7 +86,7 @@ impl Metrics {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RulesSource {
     /// Every `*.toml` of it is read and watched; it need not exist yet. Default `rules`. A relative path is taken
-    /// from the configuration file's folder or, if nothing is there, from the working directory if something is.
+    /// from the configuration file's folder and from nowhere else: rules of another place must not act by accident.
     pub dir: PathBuf,
     /// Seeds every decision of every rule. Default 42.
     pub seed: u64,
@@ -99,9 +100,7 @@ impl RulesSource {
             seed = reader.or("seed", seed);
             reader.finish();
         }
-        let beside = folder.join(&dir);
-        let dir = if !beside.exists() && dir.exists() { dir } else { beside };
-        Self { dir, seed }
+        Self { dir: below(folder, &dir), seed }
     }
 }
 
@@ -118,17 +117,32 @@ pub struct Safety {
     pub state_file: PathBuf,
 }
 
+impl Default for Safety {
+    fn default() -> Self {
+        Self {
+            max_probability: Share::ALL,
+            require_lease: false,
+            allow_targets: Vec::new(),
+            state_file: ".brownout-state.json".into(),
+        }
+    }
+}
+
 impl Safety {
+    /// What of it the rules are held against.
+    pub fn ceilings(&self) -> Ceilings {
+        Ceilings { max_probability: self.max_probability.get(), require_lease: self.require_lease }
+    }
+
     pub(super) fn read(top: &mut Reader<'_>, folder: &Path) -> Self {
-        let state_file = folder.join(".brownout-state.json");
-        let mut safety =
-            Self { max_probability: Share::ALL, require_lease: false, allow_targets: Vec::new(), state_file };
+        let mut safety = Self::default();
+        safety.state_file = folder.join(&safety.state_file);
         if let Some(mut reader) = top.table("safety") {
             safety.max_probability = reader.or("max_probability", safety.max_probability);
             safety.require_lease = reader.or("require_lease", safety.require_lease);
             safety.allow_targets = reader.or("allow_targets", Vec::new());
             if let Some(path) = reader.optional::<String>("state_file") {
-                safety.state_file = folder.join(path);
+                safety.state_file = below(folder, Path::new(&path));
             }
             reader.finish();
         }
@@ -185,10 +199,43 @@ impl Drain {
     }
 }
 
+/// A path of the file as seen from the working directory, without the detour of `config/../rules`: it is shown often.
+fn below(folder: &Path, path: &Path) -> PathBuf {
+    let mut joined = folder.to_owned();
+    for part in path.components() {
+        match part {
+            // Above a link lies another folder than the one it is in.
+            Component::ParentDir if joined.file_name().is_some() && !joined.is_symlink() => _ = joined.pop(),
+            Component::CurDir => {}
+            part => joined.push(part),
+        }
+    }
+    joined
+}
+
 fn loopback(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
 fn listen(reader: &mut Reader<'_>, default: SocketAddr) -> SocketAddr {
     reader.or("listen", Listen(default)).0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_of_the_file_is_shown_without_detours() {
+        for (folder, path, expected) in [
+            ("config", "../rules", "rules"),
+            ("config", "./rules", "config/rules"),
+            ("", "../rules", "../rules"),
+            ("a/b", "../../../r", "../r"),
+            ("/etc/brownout", "../r", "/etc/r"),
+            ("config", "/r", "/r"),
+        ] {
+            assert_eq!(below(Path::new(folder), Path::new(path)), Path::new(expected), "{folder} {path}");
+        }
+    }
 }

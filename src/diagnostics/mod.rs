@@ -12,7 +12,7 @@ pub use node::Node;
 pub use reader::{FromNode, Reader};
 
 /// One mistake: where it stands, what is wrong and, if known, what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Problem {
     /// The file as the user named it, or what stands in for one (`PUT /api/v1/rules`, `--set`).
     pub file: String,

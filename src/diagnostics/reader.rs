@@ -64,7 +64,9 @@ impl<'a> Reader<'a> {
 
     /// The value under a key as it stands, if there is one.
     pub fn node(&mut self, key: &'static str) -> Option<&'a Node> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         self.table?.get(key)
     }
 

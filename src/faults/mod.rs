@@ -6,16 +6,27 @@
 //!
 //! Adding a fault: one file here, and two adjacent lines below (`mod` and its row in [`KINDS`]).
 
+pub(crate) mod choice;
 pub mod compose;
 pub mod effect;
 
+mod distribution;
+mod normal;
+
+mod abort;
+mod error;
+mod latency;
+mod slow_body;
+mod timeout;
+
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use http::{HeaderMap, Method, StatusCode};
 
 pub use effect::{Answer, BodyEffect, CloseHow, Cut, HangEnd, RequestEffect, ResponseEffect, Side, Terminal};
 
-use crate::diagnostics::Reader;
+use crate::diagnostics::{Reader, nearest};
 use crate::dice::Dice;
 
 /// What a rule or a fault may look at in a request. The path is raw: no decoding, no normalisation.
@@ -75,5 +86,123 @@ pub struct Kind {
     /// A `[[rule.fault]]` body that must compile.
     pub example: &'static str,
     /// Builds the fault from its table; `None` when a problem was recorded in the reader.
-    pub compile: fn(&mut Reader<'_>) -> Option<std::sync::Arc<dyn Fault>>,
+    pub compile: fn(&mut Reader<'_>) -> Option<Arc<dyn Fault>>,
+}
+
+/// Every kind of fault there is, in the order of the README's table.
+pub static KINDS: &[Kind] = &[latency::KIND, error::KIND, timeout::KIND, slow_body::KIND, abort::KIND];
+
+/// Builds a fault from a `[[rule.fault]]` table, its `kind` included; `owner` names the rule in messages. `None`
+/// when a problem was recorded: an unknown kind, a key that is missing, unknown or wrong.
+pub fn compile(mut reader: Reader<'_>, owner: &str) -> Option<(&'static Kind, Arc<dyn Fault>)> {
+    let before = reader.problems().borrow().0.len();
+    reader.rename(format!("{owner}: fault"));
+    let name: String = reader.required("kind", "\"latency\"")?;
+    let Some(kind) = KINDS.iter().find(|kind| kind.name == name) else {
+        reader.reject("kind", format!("there is no \"{name}\""), Some(&known_kinds(&name)));
+        return None;
+    };
+    reader.rename(format!("{owner}: fault \"{name}\""));
+    let problems = reader.problems();
+    let fault = (kind.compile)(&mut reader);
+    reader.finish();
+    fault.filter(|_| problems.borrow().0.len() == before).map(|fault| (kind, fault))
+}
+
+fn known_kinds(written: &str) -> String {
+    let names = KINDS.iter().map(|kind| kind.name);
+    match nearest(written, names.clone()) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None => format!("known kinds: {}", names.collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// The table of all kinds as Markdown, for the README and the manual.
+pub fn markdown_table() -> String {
+    let mut table = String::from("| kind | parameters | what the client sees |\n|---|---|---|\n");
+    for kind in KINDS {
+        // A bar would end the cell.
+        let cell = |text: &str| text.replace('|', "\\|");
+        table.push_str(&format!("| `{}` | {} | {} |\n", kind.name, cell(kind.parameters), cell(kind.summary)));
+    }
+    table
+}
+
+#[cfg(test)]
+mod testing {
+    //! What the tests of single faults share.
+
+    use std::cell::RefCell;
+    use std::sync::{Arc, LazyLock};
+
+    use super::*;
+    use crate::diagnostics::Node;
+
+    static HEADERS: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
+
+    fn read(toml: &str) -> Result<Arc<dyn Fault>, String> {
+        let node = Node::from_toml("r.toml", toml).unwrap();
+        let problems = RefCell::default();
+        let fault = compile(Reader::new("r.toml", &node, "fault", &problems), "rule \"r\"");
+        let problems = problems.into_inner();
+        assert_eq!(problems.is_empty(), fault.is_some(), "a fault or a reason why not: {problems}");
+        fault.map(|(_, fault)| fault).ok_or_else(|| problems.to_string())
+    }
+
+    pub(super) fn compiled(toml: &str) -> Arc<dyn Fault> {
+        read(toml).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    pub(super) fn problems_of(toml: &str) -> String {
+        read(toml).unwrap_err()
+    }
+
+    pub(super) fn dice() -> Dice {
+        Dice::new(1, 2, 3)
+    }
+
+    pub(super) fn request() -> RequestView<'static> {
+        RequestView { method: &Method::GET, host: "h", path: "/", query: None, headers: &HEADERS }
+    }
+
+    pub(super) fn response() -> ResponseView<'static> {
+        ResponseView { status: StatusCode::OK, headers: &HEADERS }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{compiled, problems_of};
+    use super::*;
+
+    #[test]
+    fn every_kind_has_words_and_an_example_that_compiles() {
+        for kind in KINDS {
+            assert!(kind.example.starts_with(&format!("kind = \"{}\"\n", kind.name)), "{}", kind.name);
+            assert!(!compiled(kind.example).describe().is_empty());
+            assert!(!kind.summary.is_empty() && !kind.parameters.is_empty(), "{}", kind.name);
+            assert_eq!(KINDS.iter().filter(|other| other.name == kind.name).count(), 1);
+        }
+    }
+
+    #[test]
+    fn an_unknown_kind_lists_the_known_ones_or_names_the_nearest() {
+        assert!(problems_of("kind = \"latancy\"").contains("did you mean \"latency\"?"));
+        let problems = problems_of("kind = \"gremlin\"");
+        assert!(problems.contains("known kinds: latency, error, timeout, slow-body, abort"), "{problems}");
+        assert!(problems_of("delay = \"1s\"").contains("\"kind\" is missing"));
+    }
+
+    #[test]
+    fn all_mistakes_of_a_fault_are_reported_at_once() {
+        let problems = problems_of("kind = \"latency\"\ndely = \"1s\"\nside = \"up\"");
+        assert_eq!(
+            problems.lines().collect::<Vec<_>>(),
+            [
+                "r.toml:1: rule \"r\": fault \"latency\": \"delay\" is missing (for example delay = \"80ms\")",
+                "r.toml:3: rule \"r\": fault \"latency\": side: \"up\" is not valid (expected \"request\" or \"response\")",
+                "r.toml:2: rule \"r\": fault \"latency\": unknown key \"dely\" (did you mean \"delay\"?)",
+            ]
+        );
+    }
 }

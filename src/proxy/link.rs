@@ -44,7 +44,7 @@ enum Way {
 /// A link taken apart for the pool.
 pub(super) enum Parts {
     H1(Box<Http1>, Arc<Control>, SocketAddr),
-    H2(HttpSession, Arc<HttpPeer>),
+    H2(Box<HttpSession>, Arc<HttpPeer>),
 }
 
 impl Link {
@@ -62,7 +62,7 @@ impl Link {
             (HttpSession::H1(session), Way::H1 { control, address, .. }) => {
                 Some(Parts::H1(Box::new(session), control, address))
             }
-            (session @ HttpSession::H2(_), Way::H2 { peer, .. }) => Some(Parts::H2(session, peer)),
+            (session @ HttpSession::H2(_), Way::H2 { peer, .. }) => Some(Parts::H2(Box::new(session), peer)),
             _ => None,
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -43,15 +44,21 @@ pub struct Proxy {
     config: Arc<ProxyConfig>,
     address: SocketAddr,
     stop: watch::Sender<bool>,
+    accepting: Vec<JoinHandle<()>>,
+    open: Draining,
+}
+
+/// The connections of a proxy that accepts no more. Dropping it closes them at once.
+pub struct Draining {
     running: Running,
-    /// Its threads run for as long as it does.
+    /// Their threads run for as long as they do.
     _shards: Arc<Shards>,
 }
 
 /// Everything of one proxy that still runs.
 #[derive(Clone, Default)]
 struct Running {
-    /// Accept loops, connections and the requests on them.
+    /// Connections, and the requests on them.
     tasks: TaskTracker,
     connections: Arc<AtomicUsize>,
     /// Ends it all at once.
@@ -72,6 +79,7 @@ impl Proxy {
         let router = Arc::new(Router::new(&config.routes));
         let (stop, stopped) = watch::channel(false);
         let running = Running::default();
+        let mut accepting = Vec::new();
         around.shards.spawn(0, resolve(upstream.clone(), stopped.clone()));
         for (shard, listener) in listeners.into_iter().enumerate() {
             let gateway = Arc::new(Gateway::new(
@@ -83,9 +91,10 @@ impl Proxy {
             ));
             around.shards.spawn(shard, sweep(gateway.clone(), stopped.clone()));
             let open = Accepting { gateway, running: running.clone(), stopped: stopped.clone() };
-            around.shards.spawn(shard, running.tasks.track_future(open.run(listener)));
+            accepting.push(around.shards.spawn(shard, open.run(listener)));
         }
-        Ok(Self { config, address, stop, running, _shards: around.shards.clone() })
+        let open = Draining { running, _shards: around.shards.clone() };
+        Ok(Self { config, address, stop, accepting, open })
     }
 
     /// What it was started with.
@@ -98,11 +107,26 @@ impl Proxy {
         self.address
     }
 
+    /// Stops accepting; when this returns the address is free. Idle connections close at once.
+    pub async fn close(self) -> Draining {
+        self.stop.send_replace(true);
+        for accepting in self.accepting {
+            let _ = accepting.await;
+        }
+        self.open
+    }
+
     /// Stops accepting, lets requests under way end within `limit`, then closes what is left. Idle connections
     /// close at once. Gives the number of connections that had to be cut.
     pub async fn stop(self, limit: Duration) -> usize {
+        self.close().await.wait(limit).await
+    }
+}
+
+impl Draining {
+    /// Lets requests under way end within `limit`, then closes what is left: the number of connections cut.
+    pub async fn wait(self, limit: Duration) -> usize {
         let Running { tasks, connections, cut } = &self.running;
-        self.stop.send_replace(true);
         tasks.close();
         tokio::select! {
             () = tasks.wait() => {}
@@ -115,9 +139,8 @@ impl Proxy {
     }
 }
 
-impl Drop for Proxy {
+impl Drop for Draining {
     fn drop(&mut self) {
-        self.stop.send_replace(true);
         self.running.cut.cancel();
     }
 }

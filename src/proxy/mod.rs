@@ -25,5 +25,5 @@ mod view;
 mod visit;
 mod wire;
 
-pub use listener::{Proxy, Surroundings};
+pub use listener::{Draining, Proxy, Surroundings};
 pub use shard::Shards;

@@ -134,7 +134,7 @@ impl Pool {
                 }
             }
             // A stream that is given up is reset when it is dropped; its connection goes on.
-            Some(Parts::H2(session, peer)) => self.release_h2(session, &peer).await,
+            Some(Parts::H2(session, peer)) => self.release_h2(*session, &peer).await,
             _ => {}
         }
     }

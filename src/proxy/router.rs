@@ -5,20 +5,20 @@ use crate::faults::RequestView;
 
 /// The routes of one proxy.
 pub(super) struct Router {
-    names: Vec<String>,
+    routes: Vec<RouteConfig>,
 }
 
 impl Router {
     pub(super) fn new(routes: &[RouteConfig]) -> Self {
-        Self { names: routes.iter().map(|r| r.name.clone()).collect() }
+        Self { routes: routes.to_vec() }
     }
 
     /// The first route that matches.
-    pub(super) fn route(&self, _request: &RequestView<'_>) -> Option<usize> {
-        None
+    pub(super) fn route(&self, request: &RequestView<'_>) -> Option<usize> {
+        self.routes.iter().position(|route| route.conditions.hold(request))
     }
 
     pub(super) fn name(&self, route: usize) -> &str {
-        &self.names[route]
+        self.routes.get(route).map_or("", |route| &route.name)
     }
 }

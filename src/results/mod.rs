@@ -106,6 +106,8 @@ pub struct Run {
     pub recovery: Recovery,
     /// The baseline, if there was a steady state to take it from.
     pub baseline: Option<Baseline>,
+    /// The limits that the windows were judged by: the ones that `plan.mode` names; absent without a baseline.
+    pub gate: Option<Thresholds>,
     /// The other gate's limits and answer, for comparison; absent if it could not be computed.
     pub thresholds: Option<Thresholds>,
     /// Commanded and acknowledged fault edges.
@@ -309,6 +311,10 @@ pub struct Recovery {
     pub resilience_loss_s: Option<SplitAmount>,
     /// Good requests lost: sum of `O A0 - G`, where positive.
     pub goodput_lost: Option<SplitAmount>,
+    /// Resiliency in the sense of ISO/IEC 25045: good requests over those that the baseline would have given for the
+    /// same offered load, from fault-on until recovery or the end; absent without a baseline.
+    #[serde(default)]
+    pub iso_resiliency: Option<f64>,
     /// Error-budget burn rate during the fault phase, `(1-A)/(1-SLO)`; absent without an SLO below 100 %.
     pub burn_rate: Option<f64>,
     /// `RA`; absent when it cannot be observed.
@@ -376,6 +382,21 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All outcomes, in the order of their declaration.
+    pub const ALL: [Self; 11] = [
+        Self::Interrupted,
+        Self::FaultNotRemovable,
+        Self::DriverLost,
+        Self::ProxyLost,
+        Self::NotExercised,
+        Self::NoSteadyState,
+        Self::NeverRecovered,
+        Self::Relapsed,
+        Self::RemovalTransient,
+        Self::Recovered,
+        Self::Withstood,
+    ];
+
     /// The name in reports: words, lower case.
     pub fn name(self) -> &'static str {
         match self {

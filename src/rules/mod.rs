@@ -1,49 +1,134 @@
-//! temp
-use crate::faults::compose::*;
-use crate::faults::*;
-use std::sync::Arc;
-pub struct Store;
-pub struct RuleSet;
-pub struct Plan;
-impl Store {
-    pub fn new(_: u64) -> Arc<Store> {
-        Arc::new(Store)
+//! Rules: which requests get which faults, when, how often.
+//!
+//! - [`read_rules`] (`raw`) reads `[[rule]]` tables into [`RuleSpec`]s: everything checked and compiled.
+//! - [`Store`] holds them in layers and swaps the set under traffic; [`RuleSet::plan`] decides for one request.
+//! - [`Plan`] is what that request will suffer, how it is released, and the account of what happened.
+//! - [`explain`] says what rules would do to a request; [`check`] and [`futile`] find rules that are not allowed, or
+//!   can never do anything; [`latch`] remembers what was turned off.
+//! - `matcher`, `path`, `pattern`, `trigger` decide; `index` finds candidates without looking at every rule; `state`
+//!   outlives sets; `book` is the store's side behind the lock.
+//!
+//! Nothing here waits, writes or logs; what a fault asks for is done by the proxy.
+
+mod book;
+pub mod check;
+mod explain;
+mod futile;
+mod glob;
+mod hash;
+mod index;
+pub mod latch;
+mod layer;
+mod matcher;
+mod odds;
+mod path;
+mod pattern;
+mod plan;
+mod raw;
+mod set;
+mod spec;
+mod state;
+mod status;
+mod store;
+mod trie;
+mod trigger;
+mod wildcard;
+
+pub use check::Ceilings;
+pub use explain::{Explained, ExplainedFault, Explanation, Verdict, explain};
+pub use futile::futile;
+pub use layer::Layer;
+pub use matcher::{Conditions, Unmet};
+pub use path::PathPattern;
+pub use pattern::Pattern;
+pub use plan::Plan;
+pub use raw::{MAX_FAULTS, read_conditions, read_rules};
+pub use set::RuleSet;
+pub use spec::{FaultSpec, Origin, PROBE_AGENT, RuleSpec, Spared};
+pub use state::Counts;
+pub use status::{FaultStatus, Lease, LedgerRow, RuleStatus};
+pub use store::Store;
+pub use trigger::Trigger;
+
+#[cfg(test)]
+mod testing {
+    //! What the tests of this folder share.
+
+    use std::cell::RefCell;
+
+    use http::header::HeaderName;
+    use http::{HeaderMap, HeaderValue, Method};
+
+    use super::*;
+    use crate::diagnostics::{Node, Problems, Reader};
+    use crate::faults::RequestView;
+
+    /// An owned request, built step by step.
+    pub(super) struct Request {
+        method: Method,
+        host: String,
+        target: String,
+        headers: HeaderMap,
     }
-    pub fn load(&self) -> Arc<RuleSet> {
-        Arc::new(RuleSet)
+
+    impl Request {
+        pub(super) fn new(method: &str, target: &str) -> Self {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            Self { method, host: "localhost".to_owned(), target: target.to_owned(), headers: HeaderMap::new() }
+        }
+
+        pub(super) fn get(target: &str) -> Self {
+            Self::new("GET", target)
+        }
+
+        pub(super) fn host(mut self, host: &str) -> Self {
+            self.host = host.to_owned();
+            self
+        }
+
+        pub(super) fn header(mut self, name: &str, value: &str) -> Self {
+            self.headers.append(HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap());
+            self
+        }
+
+        pub(super) fn view(&self) -> RequestView<'_> {
+            let (path, query) = match self.target.split_once('?') {
+                Some((path, query)) => (path, Some(query)),
+                None => (self.target.as_str(), None),
+            };
+            RequestView { method: &self.method, host: &self.host, path, query, headers: &self.headers }
+        }
     }
-}
-impl RuleSet {
-    pub fn is_empty(&self) -> bool {
-        true
+
+    pub(super) fn read(toml: &str) -> Result<Vec<RuleSpec>, Problems> {
+        let node = Node::from_toml("r.toml", toml).unwrap();
+        let problems = RefCell::default();
+        let mut top = Reader::new("r.toml", &node, "", &problems);
+        let rules = read_rules(&mut top);
+        top.finish();
+        problems.into_inner().or(rules)
     }
-    pub fn plan(&self, _: &str, _: &RequestView<'_>) -> Plan {
-        Plan
+
+    /// The names of the rules that a plan holds.
+    pub(super) fn hits(plan: &Plan) -> Vec<String> {
+        let source = |hit| crate::faults::compose::Source { hit, fault: 0 };
+        (0..plan.len()).filter_map(|hit| plan.labels(source(hit))).map(|(rule, _)| rule.to_owned()).collect()
     }
-}
-impl Plan {
-    pub fn none() -> Plan {
-        Plan
+
+    /// Rules that must be right.
+    pub(super) fn rules(toml: &str) -> Vec<RuleSpec> {
+        read(toml).unwrap_or_else(|problems| panic!("{problems}"))
     }
-    pub fn is_empty(&self) -> bool {
-        true
+
+    /// One rule of this name that answers 503; `more` are further keys of the rule.
+    pub(super) fn rule(name: &str, more: &str) -> String {
+        format!("[[rule]]\nname = \"{name}\"\n{more}\n[[rule.fault]]\nkind = \"error\"\nstatus = 503\n")
     }
-    pub fn request_course(&self, _: &RequestView) -> RequestCourse {
-        Default::default()
-    }
-    pub fn response_course(&self, _: &ResponseView) -> ResponseCourse {
-        Default::default()
-    }
-    pub fn acted(&mut self, _: Source) {}
-    pub fn departed(&mut self) {}
-    pub fn is_released(&self, _: usize) -> bool {
-        false
-    }
-    pub fn released(&self, _: usize) -> impl Future<Output = ()> + Send + 'static {
-        std::future::pending()
-    }
-    pub fn settle(&mut self, _: impl Fn(usize) -> bool) {}
-    pub fn mark(&self, _: Source) -> &str {
-        ""
+
+    pub(super) fn conditions(toml: &str) -> Conditions {
+        let node = Node::from_toml("r.toml", toml).unwrap();
+        let problems = RefCell::default();
+        let conditions = read_conditions(Reader::new("r.toml", &node, "match", &problems));
+        problems.into_inner().or(conditions).unwrap_or_else(|problems| panic!("{problems}"))
     }
 }

@@ -1,5 +1,12 @@
 //! A proxy under test, and raw sockets on both sides of it.
-#![allow(dead_code, missing_docs, unreachable_pub, reason = "every test binary uses another part of it")]
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "every test binary uses another part of it"
+)]
 
 pub mod h2;
 pub mod raw;

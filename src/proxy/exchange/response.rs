@@ -48,10 +48,10 @@ impl Exchange<'_> {
         self.response_done = end;
         self.visit.upstream = Some(clock::now() - self.sent_at);
         // Faults of the response side: the upstream has done its work, its connection is held.
-        if !self.visit.plan.is_empty() {
-            if let Next::Ended(ended) = self.suffer(&mut head).await {
-                return Step::ended(ended);
-            }
+        if !self.visit.plan.is_empty()
+            && let Next::Ended(ended) = self.suffer(&mut head).await
+        {
+            return Step::ended(ended);
         }
         self.send_response_head(head, end).await
     }

@@ -1,0 +1,125 @@
+//! What a run happens on: its own proxies, the sidecars it attaches to, its exporter.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use tokio::net::TcpListener;
+
+use super::ExporterArgs;
+use crate::cli::{Failure, output};
+use crate::clock;
+use crate::experiment::injector::{Injector, Several};
+use crate::experiment::local::Local;
+use crate::experiment::spec::Experiment;
+use crate::load::Target;
+use crate::proxy::{Proxy, Shards, Surroundings};
+use crate::results::AmplificationSource;
+use crate::rules::Store;
+use crate::telemetry::Metrics;
+use crate::telemetry::exporter::{Ready, serve_metrics};
+
+/// How long requests under way may take to end when the run is over.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Everything that was started for a run. Dropping it stops it.
+pub(super) struct Stage {
+    injector: Several,
+    proxies: Vec<Proxy>,
+    metrics: Arc<Metrics>,
+    seen_by: AmplificationSource,
+    exporter: Option<tokio::task::JoinHandle<()>>,
+    linger: Option<Duration>,
+}
+
+impl Stage {
+    /// Starts the experiment's own proxies and exporter, and prepares what it attaches to.
+    pub(super) async fn set(
+        experiment: &Experiment,
+        target: &Target,
+        exporter: &ExporterArgs,
+    ) -> Result<Self, Failure> {
+        let (store, metrics) = (Store::new(experiment.seed), Metrics::new());
+        metrics.watch_rules(store.clone());
+        let own: Vec<_> = experiment.own_proxies().cloned().collect();
+        let shards = own.iter().map(|config| config.shards.get()).max().unwrap_or(0);
+        let mut proxies = Vec::new();
+        if !own.is_empty() {
+            let shards = Arc::new(Shards::start(shards).context("the proxy's threads cannot be started")?);
+            let around = Surroundings { shards, rules: store.clone(), observer: metrics.clone() };
+            for config in own {
+                let (name, listen) = (config.name.clone(), config.listen);
+                let proxy = Proxy::start(config, &around)
+                    .await
+                    .map_err(|error| anyhow!("proxy \"{name}\": cannot listen on {listen}: {error}"))?;
+                output::note(format_args!("proxy {name} listens on {}", proxy.address()));
+                proxies.push(proxy);
+            }
+        }
+        let injector = injectors(experiment, &store, &metrics)?;
+        let in_front = proxies.iter().any(|proxy| leads_to(target, proxy.address()));
+        let seen_by = if in_front { AmplificationSource::Driver } else { AmplificationSource::Proxy };
+        let address = exporter.metrics.or(experiment.metrics);
+        let exporter_task = match address {
+            Some(address) => Some(export(address, metrics.clone()).await?),
+            None => None,
+        };
+        Ok(Self { injector, proxies, metrics, seen_by, exporter: exporter_task, linger: exporter.linger })
+    }
+
+    pub(super) fn injector(&mut self) -> &mut dyn Injector {
+        &mut self.injector
+    }
+
+    pub(super) fn metrics(&self) -> Arc<Metrics> {
+        self.metrics.clone()
+    }
+
+    pub(super) fn seen_by(&self) -> AmplificationSource {
+        self.seen_by
+    }
+
+    /// Takes everything down; the exporter last, after it was scraped twice more or the linger is over.
+    pub(super) async fn strike(self) {
+        for proxy in self.proxies {
+            proxy.stop(DRAIN).await;
+        }
+        if let (Some(exporter), Some(linger)) = (self.exporter, self.linger) {
+            let scraped = self.metrics.scrapes() + 2;
+            let over = clock::now() + linger;
+            while self.metrics.scrapes() < scraped && clock::now() < over {
+                clock::sleep(Duration::from_millis(50)).await;
+            }
+            exporter.abort();
+        }
+    }
+}
+
+/// The run's own proxies as one injector, and one for each sidecar.
+fn injectors(experiment: &Experiment, store: &Arc<Store>, metrics: &Arc<Metrics>) -> Result<Several, Failure> {
+    let mut all: Vec<Box<dyn Injector>> = Vec::new();
+    let own: Vec<String> = experiment.own_proxies().map(|proxy| proxy.name.clone()).collect();
+    if !own.is_empty() {
+        let metrics = metrics.clone();
+        let received = move || own.iter().map(|name| metrics.received(name)).sum();
+        all.push(Box::new(Local::new(store.clone(), &experiment.name, experiment.rules.clone(), received)));
+    }
+    all.extend(super::attach::sidecars(experiment)?);
+    Ok(Several(all))
+}
+
+/// Whether load for the target arrives at this listener.
+fn leads_to(target: &Target, listener: SocketAddr) -> bool {
+    let meets = |a: IpAddr, b: IpAddr| a == b || (b.is_unspecified() && a.is_loopback());
+    target.addresses().iter().any(|t| t.port() == listener.port() && meets(t.ip(), listener.ip()))
+}
+
+async fn export(address: SocketAddr, metrics: Arc<Metrics>) -> Result<tokio::task::JoinHandle<()>, Failure> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("metrics: cannot listen on {address}"))?;
+    let address = listener.local_addr().context("a listener without an address")?;
+    output::note(format_args!("metrics on http://{address}/metrics"));
+    let ready = Ready::default();
+    ready.set(true);
+    Ok(tokio::spawn(serve_metrics(listener, metrics, ready, std::future::pending())))
+}

@@ -1,0 +1,176 @@
+//! How often each fault of several rules acts in the end, by the law of composition.
+
+use crate::dice::Dice;
+use crate::faults::compose::{self, RequestCourse, ResponseCourse, Source};
+use crate::faults::{RequestEffect, RequestView, ResponseEffect, ResponseView};
+
+use super::spec::RuleSpec;
+
+/// Up to so many uncertain rules every combination is looked at; beyond, that many requests are drawn.
+const EXACT_UP_TO: usize = 12;
+const DRAWS: u64 = 20_000;
+
+/// The odds of the faults of some rules.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Odds {
+    /// For each rule and fault, the share of requests on which it acts.
+    pub(super) shares: Vec<Vec<f64>>,
+    /// The share of requests on which nothing acts.
+    pub(super) untouched: f64,
+    /// Computed over all combinations, not estimated from draws.
+    pub(super) exact: bool,
+}
+
+/// What the faults of one rule ask for.
+struct Asked {
+    odds: f64,
+    faults: Vec<(RequestEffect, ResponseEffect)>,
+}
+
+/// The odds for rules that all match the request, in composition order. Each is taken to trigger by itself with its
+/// long-run share; limits are not looked at. It is the law itself that is asked, once for each combination of rules.
+pub(super) fn odds(rules: &[&RuleSpec], request: &RequestView<'_>, response: &ResponseView<'_>) -> Odds {
+    let asked: Vec<Asked> = rules.iter().map(|rule| ask(rule, request, response)).collect();
+    let mut odds =
+        Odds { shares: asked.iter().map(|rule| vec![0.0; rule.faults.len()]).collect(), untouched: 0.0, exact: true };
+    let uncertain = asked.iter().filter(|rule| rule.odds > 0.0 && rule.odds < 1.0).count();
+    if uncertain <= EXACT_UP_TO {
+        for combination in 0..1u64 << uncertain {
+            let mut bit = 0;
+            let mut weight = 1.0;
+            let hit = |rule: &Asked| {
+                if rule.odds <= 0.0 || rule.odds >= 1.0 {
+                    return rule.odds >= 1.0;
+                }
+                let hit = combination >> bit & 1 == 1;
+                bit += 1;
+                weight *= if hit { rule.odds } else { 1.0 - rule.odds };
+                hit
+            };
+            let hits: Vec<bool> = asked.iter().map(hit).collect();
+            odds.add(&asked, &hits, weight);
+        }
+    } else {
+        odds.exact = false;
+        for n in 0..DRAWS {
+            let draw = |(index, rule): (u64, &Asked)| Dice::new(0, index, n).happens(0, rule.odds);
+            let hits: Vec<bool> = (0u64..).zip(&asked).map(draw).collect();
+            odds.add(&asked, &hits, 1.0 / DRAWS as f64);
+        }
+    }
+    odds
+}
+
+impl Odds {
+    /// Adds the share `weight` of requests, on which these rules hit.
+    fn add(&mut self, asked: &[Asked], hits: &[bool], weight: f64) {
+        let effects = || {
+            let rules = asked.iter().zip(hits).enumerate().filter(|(_, (_, hit))| **hit);
+            rules.flat_map(|(hit, (rule, _))| {
+                rule.faults.iter().enumerate().map(move |(fault, effects)| (Source { hit, fault }, effects))
+            })
+        };
+        let request = compose::request_course(effects().map(|(source, (effect, _))| (source, effect.clone())));
+        let response = compose::response_course(effects().map(|(source, (_, effect))| (source, effect.clone())));
+        let acting = acting(&request, &response);
+        if acting.is_empty() {
+            self.untouched += weight;
+        }
+        for Source { hit, fault } in acting {
+            self.shares[hit][fault] += weight;
+        }
+    }
+}
+
+/// Who acts when a request takes its course to the end.
+fn acting(request: &RequestCourse, response: &ResponseCourse) -> Vec<Source> {
+    let mut acting: Vec<Source> = request.delays.iter().map(|(source, _)| *source).collect();
+    if let Some((source, _)) = request.terminals.first() {
+        acting.push(*source);
+        return acting;
+    }
+    acting.extend(response.delays.iter().map(|(source, _)| *source));
+    if let Some((source, _)) = response.terminals.first() {
+        acting.push(*source);
+        return acting;
+    }
+    acting.extend(response.rates.first().map(|(source, _)| *source));
+    acting.extend(response.cuts.first().map(|(source, _)| *source));
+    acting.dedup();
+    acting
+}
+
+fn ask(rule: &RuleSpec, request: &RequestView<'_>, response: &ResponseView<'_>) -> Asked {
+    /// A random delay may be drawn as none: what a fault can do shows in a few draws.
+    const TRIES: u64 = 32;
+    fn first_effect<T: Default + PartialEq>(effect: impl Fn(Dice) -> T) -> T {
+        let mut effects = (0..TRIES).map(|n| effect(Dice::new(0, 0, n)));
+        effects.find(|effect| *effect != T::default()).unwrap_or_default()
+    }
+    let faults = rule.faults.iter().map(|spec| {
+        let on_request = first_effect(|dice| spec.fault.on_request(request, dice));
+        let on_response = first_effect(|dice| spec.fault.on_response(response, dice));
+        (on_request, on_response)
+    });
+    Asked { odds: rule.trigger.share(), faults: faults.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, StatusCode};
+
+    use super::super::testing::{Request, rules};
+    use super::*;
+
+    /// Rules from lines of `name probability: fault; fault`.
+    fn shares(lines: &[(&str, &[&str])]) -> Odds {
+        let toml = lines.iter().enumerate().map(|(n, (probability, faults))| {
+            let faults = faults.iter().map(|fault| format!("[[rule.fault]]\n{}\n", fault.replace("; ", "\n")));
+            let faults = faults.collect::<String>();
+            format!("[[rule]]\nname = \"r{n}\"\ntrigger = {{ probability = {probability} }}\n{faults}")
+        });
+        let rules = rules(&toml.collect::<String>());
+        let headers = HeaderMap::new();
+        let response = ResponseView { status: StatusCode::OK, headers: &headers };
+        odds(&rules.iter().collect::<Vec<_>>(), &Request::get("/").view(), &response)
+    }
+
+    const ERROR: &str = "kind = \"error\"; status = 503";
+    const LATE: &str = "kind = \"latency\"; delay = \"1s\"";
+    const LATE_ANSWER: &str = "kind = \"latency\"; delay = \"1s\"; side = \"response\"";
+    const SLOW: &str = "kind = \"slow-body\"; rate = \"1KiB/s\"";
+    const SLOWER: &str = "kind = \"slow-body\"; rate = \"1B/s\"";
+
+    fn close(odds: &Odds, expected: &[&[f64]], untouched: f64) {
+        for (shares, expected) in odds.shares.iter().zip(expected) {
+            for (share, expected) in shares.iter().zip(*expected) {
+                assert!((share - expected).abs() < 1e-12, "{odds:?}");
+            }
+        }
+        assert!((odds.untouched - untouched).abs() < 1e-12 && odds.exact, "{odds:?}");
+    }
+
+    #[test]
+    fn two_errors_of_fifty_percent_split_fifty_to_twenty_five() {
+        close(&shares(&[("0.5", &[ERROR]), ("0.5", &[ERROR])]), &[&[0.5], &[0.25]], 0.25);
+    }
+
+    #[test]
+    fn delays_always_act_and_a_terminal_effect_hides_what_comes_after() {
+        let odds = shares(&[("0.5", &[ERROR, LATE]), ("0.2", &[LATE, LATE_ANSWER, SLOW])]);
+        close(&odds, &[&[0.5, 0.5], &[0.2, 0.1, 0.1]], 0.4);
+    }
+
+    #[test]
+    fn the_slowest_rate_wins_whatever_the_order() {
+        close(&shares(&[("1", &[SLOW]), ("0.25", &[SLOWER])]), &[&[0.75], &[0.25]], 0.0);
+        close(&shares(&[("0", &[ERROR]), ("1", &[SLOW])]), &[&[0.0], &[1.0]], 0.0);
+    }
+
+    #[test]
+    fn many_uncertain_rules_are_estimated() {
+        let rules = vec![("0.05", &[ERROR][..]); 20];
+        let odds = shares(&rules);
+        assert!(!odds.exact && (odds.untouched - 0.95f64.powi(20)).abs() < 0.02, "{odds:?}");
+    }
+}

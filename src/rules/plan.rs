@@ -1,0 +1,314 @@
+//! What one request will suffer, and the account of what it did.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use http::HeaderValue;
+use smallvec::SmallVec;
+
+use super::set::Rule;
+use super::state::Unacted;
+use crate::dice::Dice;
+use crate::faults::compose::{self, RequestCourse, ResponseCourse, Source};
+use crate::faults::{RequestView, ResponseView};
+
+/// The hits of one request, in composition order. Nothing is allocated while there is none.
+///
+/// A hit is *active* from the moment it was planned until it is settled or the plan is dropped, so the gauge of active
+/// faults cannot leak. Each fault of a hit ends up in exactly one counter: injected if it acted, else departed (the
+/// client left first), released (its rule was released first) or skipped.
+#[derive(Debug, Default)]
+pub struct Plan {
+    hits: SmallVec<[Hit; 1]>,
+}
+
+/// One rule that hit the request.
+#[derive(Debug)]
+struct Hit {
+    rule: Arc<Rule>,
+    /// The epoch of the rule's release cell at which it went live.
+    epoch: u64,
+    dice: Dice,
+    /// One bit for each fault that has acted.
+    acted: u32,
+    departed: bool,
+    over: bool,
+}
+
+impl Plan {
+    /// Nothing will happen.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// No rule hit the request.
+    pub fn is_empty(&self) -> bool {
+        self.hits.is_empty()
+    }
+
+    /// How many rules hit the request; hits are numbered from 0, in composition order.
+    pub fn len(&self) -> usize {
+        self.hits.len()
+    }
+
+    /// Adds a hit whose place among the active ones has been taken.
+    pub(super) fn push(&mut self, rule: Arc<Rule>, epoch: u64, dice: Dice) {
+        self.hits.push(Hit { rule, epoch, dice, acted: 0, departed: false, over: false });
+    }
+
+    /// What the request will suffer before the upstream is contacted. Settled hits ask for nothing.
+    pub fn request_course(&self, request: &RequestView<'_>) -> RequestCourse {
+        compose::request_course(
+            self.asked().map(|(source, hit)| (source, hit.fault(source).on_request(request, hit.dice_of(source)))),
+        )
+    }
+
+    /// What the response will suffer. Settled hits ask for nothing.
+    pub fn response_course(&self, response: &ResponseView<'_>) -> ResponseCourse {
+        compose::response_course(
+            self.asked().map(|(source, hit)| (source, hit.fault(source).on_response(response, hit.dice_of(source)))),
+        )
+    }
+
+    fn asked(&self) -> impl Iterator<Item = (Source, &Hit)> {
+        let open = self.hits.iter().enumerate().filter(|(_, hit)| !hit.over);
+        open.flat_map(|(index, hit)| {
+            (0..hit.rule.spec.faults.len()).map(move |fault| (Source { hit: index, fault }, hit))
+        })
+    }
+
+    /// This fault began to act. Counted as injected, once.
+    pub fn acted(&mut self, source: Source) {
+        let Some(hit) = self.hits.get_mut(source.hit).filter(|hit| !hit.over) else { return };
+        let Some(ends) = hit.rule.state.faults.get(source.fault) else { return };
+        let bit = bit(source.fault);
+        if hit.acted & bit == 0 {
+            ends.injected.fetch_add(1, Ordering::Relaxed);
+            if hit.acted == 0 {
+                hit.rule.state.hits.injected.fetch_add(1, Ordering::Relaxed);
+            }
+            hit.acted |= bit;
+        }
+    }
+
+    /// The client left: what has not acted by now counts as departed, unless it was released before.
+    pub fn departed(&mut self) {
+        for hit in &mut self.hits {
+            hit.departed = !hit.is_released();
+        }
+    }
+
+    /// Whether the rule of this hit was released (disabled, removed, expired, off) since it was planned. A hit that
+    /// does not exist counts as released.
+    pub fn is_released(&self, hit: usize) -> bool {
+        self.hits.get(hit).is_none_or(Hit::is_released)
+    }
+
+    /// Ends when the rule of this hit is released; at once if it was. The future borrows nothing.
+    pub fn released(&self, hit: usize) -> impl Future<Output = ()> + Send + use<> {
+        let watched = self.hits.get(hit).map(|hit| (Arc::clone(&hit.rule), hit.epoch));
+        async move {
+            if let Some((rule, epoch)) = watched {
+                rule.release.beyond(epoch).await;
+            }
+        }
+    }
+
+    /// Ends the hits that `keep` says no to: they are accounted for and active no more.
+    pub fn settle(&mut self, keep: impl Fn(usize) -> bool) {
+        for (index, hit) in self.hits.iter_mut().enumerate() {
+            if !keep(index) {
+                hit.end();
+            }
+        }
+    }
+
+    /// `<rule>/<kind>` of a fault, as the mark on an injected answer says it.
+    pub fn mark(&self, source: Source) -> &str {
+        self.marked(source).map_or("", |mark| &mark.text)
+    }
+
+    /// As [`Plan::mark`], ready to be sent.
+    pub fn mark_value(&self, source: Source) -> Option<&HeaderValue> {
+        self.marked(source).map(|mark| &mark.value)
+    }
+
+    fn marked(&self, source: Source) -> Option<&super::set::Mark> {
+        self.hits.get(source.hit)?.rule.marks.get(source.fault)
+    }
+
+    /// The name of the rule of a fault and its kind: the labels of its metrics.
+    pub fn labels(&self, source: Source) -> Option<(&str, &'static str)> {
+        let rule = &self.hits.get(source.hit)?.rule.spec;
+        Some((&rule.name, rule.faults.get(source.fault)?.kind))
+    }
+}
+
+impl Hit {
+    fn fault(&self, source: Source) -> &dyn crate::faults::Fault {
+        &*self.rule.spec.faults[source.fault].fault
+    }
+
+    fn dice_of(&self, source: Source) -> Dice {
+        self.dice.of_fault(source.fault)
+    }
+
+    fn is_released(&self) -> bool {
+        self.rule.release.epoch() != self.epoch
+    }
+
+    fn end(&mut self) {
+        if std::mem::replace(&mut self.over, true) {
+            return;
+        }
+        let unacted = if self.departed {
+            Unacted::Departed
+        } else if self.is_released() {
+            Unacted::Released
+        } else {
+            Unacted::Skipped
+        };
+        let state = &self.rule.state;
+        for (fault, ends) in state.faults.iter().enumerate() {
+            if self.acted & bit(fault) == 0 {
+                ends.count(unacted);
+            }
+        }
+        if self.acted == 0 {
+            state.hits.count(unacted);
+        }
+        state.leave();
+    }
+}
+
+/// The bit of a fault; reading rules sees to it that there are not more than bits.
+fn bit(fault: usize) -> u32 {
+    1u32.checked_shl(fault as u32).unwrap_or(0)
+}
+
+impl Drop for Hit {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::time::Duration;
+
+    use super::super::testing::{Request, rules};
+    use super::super::{Counts, Layer, Store};
+    use super::*;
+
+    const TWO: &str = "[[rule]]\nname = \"a\"\n[[rule.fault]]\nkind = \"latency\"\ndelay = \"1s\"\n\
+                       [[rule.fault]]\nkind = \"slow-body\"\nrate = \"1KiB/s\"\n";
+    const DELAY: Source = Source { hit: 0, fault: 0 };
+    const BODY: Source = Source { hit: 0, fault: 1 };
+
+    fn begun() -> (Arc<Store>, Plan) {
+        let store = Store::new(1);
+        store.replace(&Layer::File, rules(TWO));
+        let plan = store.load().plan("p", &Request::get("/").view());
+        (store, plan)
+    }
+
+    fn ends(store: &Store) -> Vec<Counts> {
+        let status = store.status().remove(0);
+        std::iter::once(status.counts).chain(status.faults.into_iter().map(|fault| fault.counts)).collect()
+    }
+
+    fn base() -> Counts {
+        Counts { matched: 1, triggered: 1, ..Counts::default() }
+    }
+
+    #[test]
+    fn each_fault_is_counted_once_and_the_rule_as_a_whole_too() {
+        let (store, mut plan) = begun();
+        plan.acted(DELAY);
+        plan.acted(DELAY);
+        assert_eq!(ends(&store)[1], Counts { active: 1, injected: 1, ..base() });
+        drop(plan);
+        let (injected, skipped) = (Counts { injected: 1, ..base() }, Counts { skipped: 1, ..base() });
+        assert_eq!(ends(&store), [injected, injected, skipped]);
+    }
+
+    #[test]
+    fn what_did_not_act_is_departed_released_or_skipped_by_what_came_first() {
+        let (store, mut plan) = begun();
+        plan.departed();
+        store.off();
+        drop(plan);
+        assert_eq!(ends(&store)[0], Counts { departed: 1, ..base() });
+        let (store, mut plan) = begun();
+        store.off();
+        plan.departed();
+        drop(plan);
+        assert_eq!(ends(&store)[0], Counts { released: 1, ..base() });
+    }
+
+    #[test]
+    fn a_settled_hit_is_over_while_the_plan_lives_on() {
+        let (store, mut plan) = begun();
+        plan.settle(|_| true);
+        assert_eq!(store.active(&Layer::File), 1);
+        plan.settle(|_| false);
+        plan.acted(BODY);
+        assert_eq!(store.active(&Layer::File), 0);
+        assert!(plan.request_course(&Request::get("/").view()).delays.is_empty(), "it asks for nothing any more");
+        drop(plan);
+        assert_eq!(ends(&store)[0], Counts { skipped: 1, ..base() });
+    }
+
+    #[test]
+    fn a_fault_that_does_not_exist_is_nobody() {
+        let (_, mut plan) = begun();
+        plan.acted(Source { hit: 0, fault: 7 });
+        plan.acted(Source { hit: 0, fault: 40 });
+        plan.acted(Source { hit: 7, fault: 0 });
+        assert!(plan.is_released(7) && plan.labels(BODY) == Some(("a", "slow-body")));
+        assert_eq!((plan.mark(DELAY), plan.mark(Source { hit: 9, fault: 0 })), ("a/latency", ""));
+        assert_eq!(plan.mark_value(BODY).unwrap(), "a/slow-body");
+        assert!(Plan::none().is_empty());
+    }
+
+    #[test]
+    fn a_plan_goes_from_thread_to_thread_and_a_store_is_shared() {
+        fn sendable<T: Send>(_: &T) {}
+        fn shareable<T: Send + Sync + 'static>(_: &T) {}
+        let (store, plan) = begun();
+        sendable(&plan);
+        shareable(&store);
+        let released: Pin<Box<dyn Future<Output = ()> + Send + 'static>> = Box::pin(plan.released(0));
+        drop((plan, released));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_release_wakes_whoever_waits_whenever_it_comes() {
+        let (store, plan) = begun();
+        let early = tokio::spawn(plan.released(0));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(!early.is_finished());
+        let unpolled = plan.released(0);
+        // An edit is no release, nor is another layer's removal.
+        store.replace(&Layer::File, rules(&TWO.replace("1s", "2s")));
+        store.remove_layer(&Layer::Api);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(!early.is_finished());
+        store.set_enabled(&Layer::File, "a", false);
+        early.await.unwrap();
+        unpolled.await;
+        plan.released(0).await;
+        plan.released(9).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_enabled_again_rule_does_not_catch_those_it_released() {
+        let (store, plan) = begun();
+        let waiting = plan.released(0);
+        store.set_enabled(&Layer::File, "a", false);
+        store.set_enabled(&Layer::File, "a", true);
+        waiting.await;
+    }
+}

@@ -1,0 +1,44 @@
+//! Access lines: one for each exchange, beside the counting.
+
+use std::sync::Arc;
+
+use super::events::{ExchangeEvent, Observer};
+use super::metrics::Metrics;
+
+/// Counts like [`Metrics`], and logs every exchange at level info under the target `access`.
+pub struct AccessLog(Arc<Metrics>);
+
+impl AccessLog {
+    /// Counts into these metrics.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self(metrics)
+    }
+}
+
+impl Observer for AccessLog {
+    fn exchange(&self, event: &ExchangeEvent<'_>) {
+        self.0.exchange(event);
+        tracing::info!(
+            target: "access",
+            proxy = event.proxy,
+            route = event.route,
+            method = event.method,
+            path = event.target,
+            status = event.status,
+            outcome = event.outcome.name(),
+            error = event.trouble.map(|trouble| trouble.name()),
+            duration_ms = event.duration.as_secs_f64() * 1e3,
+            upstream_ms = event.upstream.map(|upstream| upstream.as_secs_f64() * 1e3),
+            injected_ms = event.injected.as_secs_f64() * 1e3,
+            faults = event.marks,
+        );
+    }
+
+    fn request_received(&self, proxy: &str) {
+        self.0.request_received(proxy);
+    }
+
+    fn connections(&self, proxy: &str, change: i64) {
+        self.0.connections(proxy, change);
+    }
+}
