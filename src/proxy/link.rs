@@ -205,6 +205,7 @@ pub(super) fn trouble(error: &Error) -> Trouble {
     match error.etype() {
         ErrorType::ReadTimedout | ErrorType::WriteTimedout => Trouble::UpstreamTimeout,
         ErrorType::InvalidHTTPHeader | ErrorType::H1Error | ErrorType::InvalidH2 => Trouble::UpstreamMalformed,
+        ErrorType::Custom(_) => Trouble::UpstreamMalformed, // chunks and trailers that are none
         _ => Trouble::UpstreamReset,
     }
 }

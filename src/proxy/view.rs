@@ -25,12 +25,19 @@ fn host(head: &RequestHeader) -> &str {
     if let Some(host) = head.uri.host() {
         return host;
     }
-    let named = head.headers.get(http::header::HOST).and_then(|h| h.to_str().ok()).unwrap_or("");
+    let field = head.headers.get(http::header::HOST).and_then(|h| h.to_str().ok());
+    let named = field.or_else(|| absolute_authority(head.raw_path())).unwrap_or("");
     match named.rfind(':') {
         // The colons of an IPv6 address stand before its bracket.
         Some(colon) if !named[colon..].contains(']') => &named[..colon],
         _ => named,
     }
+}
+
+/// `shop:80` of `http://shop:80/a`, which the parsed target does not keep.
+fn absolute_authority(target: &[u8]) -> Option<&str> {
+    let (_, rest) = std::str::from_utf8(target).ok()?.split_once("://").filter(|_| !target.starts_with(b"/"))?;
+    rest.split(['/', '?', '#']).next()
 }
 
 #[cfg(test)]
@@ -44,6 +51,10 @@ mod tests {
             head.insert_header("Host", field).unwrap();
             assert_eq!(request(&head).host, host);
         }
+        let absolute = RequestHeader::build("GET", b"http://shop:80/a?b=://c", None).unwrap();
+        assert_eq!((request(&absolute).host, request(&absolute).path), ("shop", "/a"));
+        let origin_form = RequestHeader::build("GET", b"/a?b=http://c", None).unwrap();
+        assert_eq!(request(&origin_form).host, "");
         let mut head = RequestHeader::build("GET", b"/a%2Fb?c", None).unwrap();
         head.set_uri("http://up:1/a%2Fb?c".parse().unwrap());
         let view = request(&head);

@@ -227,6 +227,7 @@ fn a_chunk_that_is_not_one_ends_the_answer() {
     let _up = origin.answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nnonsense\r\n");
     client.read_head();
     assert!(!client.read_to_end().0.ends_with(b"0\r\n\r\n"));
+    assert_eq!(bench.ledger.only().trouble, Some(Trouble::UpstreamMalformed));
 }
 
 #[test]

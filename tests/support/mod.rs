@@ -1,6 +1,7 @@
 //! A proxy under test, and raw sockets on both sides of it.
 #![allow(
     dead_code,
+    unused_imports,
     missing_docs,
     unreachable_pub,
     clippy::unwrap_used,

@@ -11,12 +11,12 @@ mod watchdog;
 use pingora::Error as PingoraError;
 use pingora::protocols::http::HttpTask;
 
-use super::client::{Client, Said, Want};
+use super::client::{Client, Inlet, Said, Want};
 use super::drip::Drip;
 use super::frames::Broken;
 use super::gateway::Gateway;
 use super::headers::Audience;
-use super::link::{self, Link};
+use super::link::{self, Link, Source};
 use super::visit::{End, Visit};
 use crate::clock::{self, Instant};
 use crate::faults::CloseHow;
@@ -111,7 +111,8 @@ pub(super) async fn run(gateway: &Gateway, client: &mut Client, visit: &mut Visi
         watchdog: Watchdog::default(),
     };
     let exchanged = exchange.run().await;
-    let clean = exchange.response_done && exchange.request_done && !exchange.upgraded;
+    let complete = exchange.response_done && exchange.request_done;
+    let clean = complete && exchange.forwarding && !exchange.upgraded;
     gateway.pool().put_back(link, clean).await;
     exchanged
 }
@@ -165,12 +166,12 @@ impl Exchange<'_> {
         let throttled = throttle.is_some();
         let (client_in, client_out) = self.client.ears(want);
         let (upstream_in, upstream_out) = self.link.ears();
+        let listening = !self.response_done && !waiting && !client_full;
         tokio::select! {
             biased;
-            task = upstream_in.heard(), if !self.response_done && !waiting && !client_full => Event::Upstream(task),
             () = pause_until(self.due), if waiting && !client_full => Event::Due,
             () = async move { if let Some(released) = throttle { released.await } }, if throttled => Event::Released,
-            said = client_in.heard() => Event::Client(said),
+            event = voices(upstream_in, listening, client_in) => event,
             // Polled last, so that what comes together leaves together.
             moved = client_out.moved() => Event::ClientMoved(moved),
             moved = upstream_out.moved(), if self.forwarding => Event::UpstreamMoved(moved),
@@ -237,6 +238,14 @@ impl Exchange<'_> {
     async fn close(&mut self, how: CloseHow) -> Step {
         self.client.close(how, self.gateway.patience()).await;
         Step::ended(End::Closed)
+    }
+}
+
+/// Whichever side speaks first; by turns when both do, so that a bulk in one direction leaves room for the other.
+async fn voices(upstream: Source<'_>, listening: bool, client: Inlet<'_>) -> Event {
+    tokio::select! {
+        task = upstream.heard(), if listening => Event::Upstream(task),
+        said = client.heard() => Event::Client(said),
     }
 }
 

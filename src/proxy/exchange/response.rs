@@ -42,7 +42,7 @@ impl Exchange<'_> {
             let told = self.client.send_head(head, false).await;
             return self.told(told);
         }
-        if switching && !self.audience.may_upgrade {
+        if switching && !(self.audience.may_upgrade && head.version == Version::HTTP_11) {
             return self.fail(Trouble::UpstreamMalformed).await; // nobody asked
         }
         self.response_done = end;
