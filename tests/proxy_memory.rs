@@ -11,6 +11,8 @@ use support::h2::{Client as H2Client, Origin as H2Origin, block_on, get, post, r
 use support::*;
 
 const GIB: usize = 1 << 30;
+/// HTTP/2 is slower in an unoptimised build, and as flat after a quarter.
+const QUARTER: usize = GIB / 4;
 const PIECE: usize = 1 << 20;
 /// What buffers of sockets' size and HTTP/2's windows (8 MiB a connection) may add, on both sides of the proxy, which
 /// are in this process too.
@@ -25,7 +27,7 @@ fn peak() -> usize {
 
 /// One test, because the peak is the process's.
 #[test]
-fn a_gibibyte_streams_through_in_flat_memory_down_and_up_on_every_protocol() {
+fn large_bodies_stream_through_in_flat_memory_down_and_up_on_every_protocol() {
     let passages: [(&str, fn()); 5] = [
         ("down with a length", down_with_a_length),
         ("down in chunks", down_in_chunks),
@@ -104,11 +106,11 @@ fn down_on_http_2() {
         let mut body = respond.send_response(response(200), false).unwrap();
         tokio::spawn(async move {
             let piece = Bytes::from(vec![7; PIECE]);
-            for left in (0..GIB / PIECE).rev() {
+            for left in (0..QUARTER / PIECE).rev() {
                 send_all(&mut body, piece.clone(), left == 0).await.unwrap();
             }
         });
-        assert_eq!(swallow(answer.await.unwrap().into_body()).await, GIB);
+        assert_eq!(swallow(answer.await.unwrap().into_body()).await, QUARTER);
     });
 }
 
@@ -120,12 +122,12 @@ fn up_on_http_2() {
         let (_answer, mut body) = client.start(post("/"), false).await;
         tokio::spawn(async move {
             let piece = Bytes::from(vec![7; PIECE]);
-            for left in (0..GIB / PIECE).rev() {
+            for left in (0..QUARTER / PIECE).rev() {
                 send_all(&mut body, piece.clone(), left == 0).await.unwrap();
             }
         });
         let (asked, _respond) = origin.asked().await;
-        assert_eq!(swallow(asked.into_body()).await, GIB);
+        assert_eq!(swallow(asked.into_body()).await, QUARTER);
     });
 }
 
