@@ -31,4 +31,6 @@ lint:
 
 bench:
 	@scripts/setup bench
-	$(CARGO) bench --locked
+	$(CARGO) build --release --locked
+	$(CARGO) bench --locked --bench '*'
+	@for script in benches/*.sh; do echo "$$script"; "$$script" || exit; done

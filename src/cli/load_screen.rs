@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use super::output;
 use crate::load::{LoadSpec, Progress};
-use crate::units::{show_count, show_number, show_seconds, show_share};
+use crate::units::{show_count, show_seconds, show_share};
 
 /// The progress line on stderr: redrawn on a terminal, else one line a second.
 pub(super) struct Screen {
@@ -49,7 +49,7 @@ fn progress_line(progress: &Progress, ended: u64) -> String {
     let mut line = format!(
         "{:>6}  {:>8}/s  good {good:<6}  p50 {:<7} p99 {:<7} in flight {}",
         format!("{:.0}s", progress.elapsed.as_secs_f64()),
-        show_number(ended as f64),
+        show_count(ended),
         show_seconds(p50),
         show_seconds(p99),
         show_count(counts.in_flight)

@@ -10,6 +10,9 @@ pub mod demo;
 pub mod explain;
 pub mod load;
 mod load_screen;
+pub mod off;
+pub mod on;
+pub mod remote;
 pub mod run;
 pub mod serve;
 
@@ -82,6 +85,8 @@ enum Command {
     Load(Box<load::Args>),
     Check(check::Args),
     Explain(explain::Args),
+    Off(off::Args),
+    On(on::Args),
 }
 
 fn dispatch(command: Command) -> Outcome {
@@ -92,6 +97,8 @@ fn dispatch(command: Command) -> Outcome {
         Command::Load(args) => load::run(&args),
         Command::Check(args) => check::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Off(args) => off::run(args),
+        Command::On(args) => on::run(args),
     }
 }
 

@@ -64,14 +64,7 @@ impl Config {
         if !path.exists() {
             return Err(example::missing(path));
         }
-        let mut document = Node::from_toml_file(path)?;
-        let mut problems = Problems::default();
-        for assignment in sets {
-            if let Err(wrong) = document.set(assignment) {
-                problems.extend(wrong);
-            }
-        }
-        problems.or(())?;
+        let document = Node::from_toml_file_with(path, sets)?;
         Self::resolve(path, &document)
     }
 

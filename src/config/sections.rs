@@ -86,7 +86,7 @@ impl Metrics {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RulesSource {
     /// Every `*.toml` of it is read and watched; it need not exist yet. Default `rules`. A relative path is taken
-    /// from the configuration file's folder or, if nothing is there, from the working directory if something is.
+    /// from the configuration file's folder and from nowhere else: rules of another place must not act by accident.
     pub dir: PathBuf,
     /// Seeds every decision of every rule. Default 42.
     pub seed: u64,
@@ -100,9 +100,7 @@ impl RulesSource {
             seed = reader.or("seed", seed);
             reader.finish();
         }
-        let beside = below(folder, &dir);
-        let dir = if !beside.exists() && dir.exists() { dir } else { beside };
-        Self { dir, seed }
+        Self { dir: below(folder, &dir), seed }
     }
 }
 

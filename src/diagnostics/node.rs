@@ -86,6 +86,21 @@ impl Node {
         }
     }
 
+    /// Reads a TOML file and applies assignments such as `load.rate=100/s` to it, in order.
+    ///
+    /// # Errors
+    /// As [`Node::from_toml_file`], or every assignment that cannot be made.
+    pub fn from_toml_file_with(path: &Path, sets: &[String]) -> Result<Self, Problems> {
+        let mut document = Self::from_toml_file(path)?;
+        let mut problems = Problems::default();
+        for assignment in sets {
+            if let Err(wrong) = document.set(assignment) {
+                problems.extend(wrong);
+            }
+        }
+        problems.or(document)
+    }
+
     /// Takes a JSON value as a document without lines; null is left out of tables.
     pub fn from_json(json: &serde_json::Value) -> Self {
         use serde_json::Value as Json;

@@ -160,6 +160,7 @@ fn fill_amounts(recovery: &mut Recovery, course: &Course, evidence: &Evidence<'_
     recovery.latency_ratio_max =
         course.onset_s.and_then(|onset| amounts::latency_ratio_max(windows, onset, steady.baseline.p_q_s));
     recovery.impact = if course.onset_s.is_some() { amounts::impact(reached, &steady.gate) } else { Impact::None };
+    recovery.iso_resiliency = amounts::attainment_between(windows, edges.t_on, until).map(|a| a / a0);
     recovery.burn_rate = amounts::burn_rate(windows, edges.t_on, edges.t_off, plan);
     recovery.drain_s = amounts::drain_s(windows, edges.t_off, in_flight_max);
 }
@@ -184,6 +185,7 @@ fn unmeasured(outcome: Outcome, reason: String, evidence: &Evidence<'_>) -> Reco
         impact: Impact::None,
         resilience_loss_s: None,
         goodput_lost: None,
+        iso_resiliency: None,
         burn_rate: None,
         retry_amplification: evidence.retries.and_then(|retries| retries.amplification()),
         drain_s: None,

@@ -43,14 +43,7 @@ impl Experiment {
     /// # Errors
     /// Every mistake in the file, in `sets`, and in the plan that they make.
     pub fn load(path: &Path, sets: &[String]) -> Result<Self, Problems> {
-        let mut document = Node::from_toml_file(path)?;
-        let mut problems = Problems::default();
-        for assignment in sets {
-            if let Err(wrong) = document.set(assignment) {
-                problems.extend(wrong);
-            }
-        }
-        problems.or(())?;
+        let document = Node::from_toml_file_with(path, sets)?;
         Self::resolve(&path.display().to_string(), &document)
     }
 

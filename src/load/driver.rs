@@ -22,6 +22,9 @@ use crate::units::show_duration;
 
 /// How often final windows are handed out and progress is published.
 const TICK: Duration = Duration::from_millis(100);
+/// At most so many arrivals are handed to workers that have not had a turn since. A driver that was held up would
+/// else open a connection for each of all those that fell due meanwhile, and be held up again by that.
+const AHEAD: usize = 64;
 /// After the last request's timeout, how much longer its end is waited for.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -85,15 +88,13 @@ async fn pace<P: Protocol>(hub: &Rc<Hub<P>>, mut pacer: Box<dyn super::Pacer>, s
             () = clock::sleep_until(hub.moment(first)) => {}
         }
         let now = hub.now();
-        while let Some(intended) = next
-            && intended <= now
-        {
+        while let Some(intended) = next.filter(|due| *due <= now && hub.unstarted() < AHEAD) {
             hub.dispatch(Job { sequence, intended }, now);
             sequence += 1;
             next = pacer.next();
         }
         if next.is_some_and(|due| due <= hub.now()) {
-            // Behind: the workers need a turn too, or the queue would only grow.
+            // Behind: the workers get a turn, and what they free is used again.
             tokio::task::yield_now().await;
         }
     }

@@ -31,6 +31,7 @@ pub(super) struct Hub<P> {
     most_workers: usize,
     recorder: RefCell<Recorder>,
     workers: RefCell<Workers>,
+    unstarted: Cell<usize>,
     /// No arrival is to come: the last request to end says so.
     draining: Cell<bool>,
     drained: Notify,
@@ -72,6 +73,7 @@ impl<P: Protocol> Hub<P> {
             most_workers,
             recorder: RefCell::new(recorder),
             workers: RefCell::default(),
+            unstarted: Cell::new(0),
             draining: Cell::new(false),
             drained: Notify::new(),
         }
@@ -96,12 +98,14 @@ impl<P: Protocol> Hub<P> {
         self.recorder().planned(job.intended);
         let mut workers = self.workers.borrow_mut();
         if let Some(id) = workers.idle.pop() {
+            self.unstarted.set(self.unstarted.get() + 1);
             let desk = &mut workers.desks[id];
             desk.job = Some(job);
             if let Some(waker) = desk.waker.take() {
                 waker.wake();
             }
         } else if workers.desks.len() < self.most_workers {
+            self.unstarted.set(self.unstarted.get() + 1);
             let id = workers.desks.len();
             workers.desks.push(Desk::default());
             tokio::task::spawn_local(Worker::new(self.clone()).serve_arrivals(id, job));
@@ -110,6 +114,16 @@ impl<P: Protocol> Hub<P> {
             // From here on it waits because the target is slow, not because the driver is.
             self.recorder().issued(job.intended, now, Some(now.saturating_sub(job.intended)));
         }
+    }
+
+    /// Arrivals that were handed to a worker which has not had a turn since.
+    pub(super) fn unstarted(&self) -> usize {
+        self.unstarted.get()
+    }
+
+    /// A worker has its turn on an arrival that it was handed.
+    pub(super) fn started(&self) {
+        self.unstarted.set(self.unstarted.get() - 1);
     }
 
     /// The arrival that has waited longest. Without one, the worker counts as idle from now on.

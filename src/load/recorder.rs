@@ -136,6 +136,7 @@ impl Recorder {
             result => result,
         };
         let latency = if result.is_err_and(ErrorKind::is_timeout) { self.grid.timeout } else { took };
+        let until = request.intended + latency;
         let good = result.is_ok() && latency <= self.grid.good_within;
         let within = result.is_ok() && self.limit.allows(latency);
         self.counts.in_flight -= 1;
@@ -153,7 +154,7 @@ impl Recorder {
         let Some(window) = self.window(request.intended) else { return };
         window.count(Counted { offset, latency, result, good, within });
         if window.phase != Phase::Warmup {
-            let service = request.sent.map(|sent| request.at.saturating_sub(sent));
+            let service = request.sent.map(|sent| until.saturating_sub(sent));
             self.totals.count(Total { latency, service, result, good, received: request.received, sent: request.body });
         }
     }

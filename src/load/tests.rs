@@ -12,7 +12,7 @@ use super::progress::Shared;
 use super::scenario::Demand;
 use super::spec::{LoadSpec, Phases};
 use super::testing::{answers, http, ms, response, run, run_with, spec, writes};
-use super::{Arrivals, LoadOutcome};
+use super::{Arrivals, LoadOutcome, Observer};
 use crate::results::{Phase, Window};
 
 fn sum(outcome: &LoadOutcome, figure: impl Fn(&Window) -> u64) -> u64 {
@@ -411,4 +411,62 @@ async fn nothing_is_sent_before_the_origin() {
     let spec: LoadSpec = spec(10.0, ms(200));
     run(&spec, server).await;
     assert_eq!(seen.get(), Some(ms(50)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_is_told_of_everything_that_becomes_of_an_arrival() {
+    #[derive(Debug, Default)]
+    struct Tally(std::sync::Mutex<Vec<&'static str>>);
+    impl Tally {
+        fn note(&self, what: &'static str) {
+            self.0.lock().unwrap().push(what);
+        }
+    }
+    impl Observer for Tally {
+        fn planned(&self) {
+            self.note("planned");
+        }
+        fn sent(&self, lag: Duration) {
+            assert_eq!(lag, Duration::ZERO);
+            self.note("sent");
+        }
+        fn missed(&self, was_sent: bool) {
+            assert!(was_sent);
+            self.note("missed");
+        }
+        fn ended(&self, latency: Duration, good: bool) {
+            assert_eq!((latency, good), (ms(30), true));
+            self.note("ended");
+        }
+    }
+    let (tally, dials) = (Arc::new(Tally::default()), Cell::new(0));
+    let mut spec = spec(10.0, ms(200));
+    spec.observer = Some(tally.clone());
+    let second_time_lucky = move |stream| {
+        if dials.replace(1) == 0 {
+            return Err(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL));
+        }
+        answers(200, ms(30))(stream)
+    };
+    run(&spec, second_time_lucky).await;
+    assert_eq!(*tally.0.lock().unwrap(), ["planned", "sent", "missed", "planned", "sent", "ended"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_driver_that_was_held_up_does_not_open_a_connection_for_each_arrival_it_owes() {
+    let held_up = Rc::new(Cell::new(false));
+    let server = http(move |_| {
+        let first = !held_up.replace(true);
+        async move {
+            if first {
+                // As if the whole machine had stood still: nobody gets a turn while the time passes.
+                tokio::time::advance(ms(300)).await;
+            }
+            response(200)
+        }
+    });
+    let totals = run(&spec(10_000.0, ms(500)), server).await.totals;
+    assert_eq!((totals.good, totals.missed), (5_000, 0));
+    assert!(totals.lag_s.unwrap().max > 0.25, "the lag is told");
+    assert!(totals.connections_opened < 500, "{} connections", totals.connections_opened);
 }

@@ -72,6 +72,7 @@ impl<P: Protocol> Worker<P> {
 
     /// An arrival that was handed over when it was due.
     async fn serve_due(&mut self, job: Job) {
+        self.hub.started();
         let now = self.hub.now();
         // Measured here and not where it was handed over: between the two lies the driver's own backlog.
         let lag = now.saturating_sub(job.intended);

@@ -45,6 +45,10 @@ pub(super) fn figures(run: &Run, plan: &PlanSummary) -> Vec<Figure> {
         let note = format!("median of the last {}, against normal", show_setting(plan.hold_s));
         all.push(figure("at the end", Some(show_share(residual)), note));
     }
+    if let Some(resiliency) = recovery.iso_resiliency {
+        let note = "work done from fault-on to recovery, against normal";
+        all.push(figure("resiliency", Some(show_share(resiliency.min(1.0))), note));
+    }
     if let Some(rate) = recovery.burn_rate {
         let note = "of the error budget, in the fault phase";
         all.push(figure("burn rate", Some(times(rate)), note));

@@ -170,6 +170,7 @@ fn measure(windows: &[Window]) -> Recovery {
         impact: Impact::None,
         resilience_loss_s: Some(split(&bad, |w| (1.0 - attainment(w) / base.attainment).max(0.0) * w.width_s)),
         goodput_lost: Some(split(&bad, |w| (w.sent as f64 * base.attainment - w.good as f64).max(0.0))),
+        iso_resiliency: None,
         burn_rate: None,
         retry_amplification: None,
         drain_s: None,

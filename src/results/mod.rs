@@ -311,6 +311,10 @@ pub struct Recovery {
     pub resilience_loss_s: Option<SplitAmount>,
     /// Good requests lost: sum of `O A0 - G`, where positive.
     pub goodput_lost: Option<SplitAmount>,
+    /// Resiliency in the sense of ISO/IEC 25045: good requests over those that the baseline would have given for the
+    /// same offered load, from fault-on until recovery or the end; absent without a baseline.
+    #[serde(default)]
+    pub iso_resiliency: Option<f64>,
     /// Error-budget burn rate during the fault phase, `(1-A)/(1-SLO)`; absent without an SLO below 100 %.
     pub burn_rate: Option<f64>,
     /// `RA`; absent when it cannot be observed.

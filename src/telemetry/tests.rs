@@ -68,6 +68,7 @@ fn recovery() -> Recovery {
         impact: Impact::Attainment,
         resilience_loss_s: Some(SplitAmount { during_fault: 1.0, after_fault: 2.0 }),
         goodput_lost: None,
+        iso_resiliency: None,
         burn_rate: None,
         retry_amplification: Some(1.5),
         drain_s: None,

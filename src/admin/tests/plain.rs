@@ -103,3 +103,37 @@ async fn off_releases_what_is_active() {
     instance.client.on().await.unwrap();
     assert!(!instance.plan("stock").is_empty());
 }
+
+#[test]
+fn every_route_and_every_kind_of_problem_is_documented() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = std::fs::read_to_string(root.join("docs/api.md")).unwrap();
+    let quoted = |text: &str, file: &str| -> Vec<String> {
+        let source = std::fs::read_to_string(root.join("src/admin").join(file)).unwrap();
+        source.split(text).skip(1).map(|rest| rest.split('"').next().unwrap_or_default().to_owned()).collect()
+    };
+    let routes = quoted(".route(\"", "router.rs");
+    assert_eq!(routes.len(), 10, "{routes:?}");
+    let files = ["access.rs", "body.rs", "problem.rs", "rules.rs", "runs.rs"];
+    let mut kinds: Vec<_> = files
+        .iter()
+        .flat_map(|file| {
+            [
+                "FORBIDDEN",
+                "UNSUPPORTED_MEDIA_TYPE",
+                "BAD_REQUEST",
+                "UNPROCESSABLE_ENTITY",
+                "PRECONDITION_FAILED",
+                "CONFLICT",
+                "NOT_FOUND",
+            ]
+            .map(|status| quoted(&format!("Refusal::new(StatusCode::{status}, \""), file))
+        })
+        .flatten()
+        .collect();
+    kinds.extend(quoted("Self::new(StatusCode::UNPROCESSABLE_ENTITY, \"", "problem.rs"));
+    assert_eq!(kinds.len(), 13, "{kinds:?}");
+    for documented in routes.iter().chain(&kinds) {
+        assert!(docs.contains(documented.as_str()), "docs/api.md does not mention {documented}");
+    }
+}

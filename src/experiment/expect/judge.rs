@@ -141,6 +141,7 @@ mod tests {
             impact: Impact::Attainment,
             resilience_loss_s: Some(SplitAmount { during_fault: 15.0, after_fault: 2.0 }),
             goodput_lost: None,
+            iso_resiliency: None,
             burn_rate: None,
             retry_amplification: None,
             drain_s: None,

@@ -49,6 +49,8 @@ fn recovery_is_found_within_a_tenth_of_a_window() {
     assert!((recovery.ttfr_s.unwrap() - 5.3).abs() < 1e-9);
     assert!((recovery.outage_s - 34.0).abs() < 1e-9);
     assert!((recovery.depth.unwrap() - 0.5).abs() < 1e-9);
+    // Half of the work was done for as long as it took, so at least half and less than all of it.
+    assert!((0.5..0.9).contains(&recovery.iso_resiliency.unwrap()), "{:?}", recovery.iso_resiliency);
     assert_eq!((recovery.impact, recovery.censored_at_s), (Impact::Attainment, None));
 }
 
