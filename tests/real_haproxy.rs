@@ -16,11 +16,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use brownout::cli::run::{ExporterArgs, conduct};
+use brownout::cli::run::{Settings, conduct};
 use brownout::clock::Instant;
 use brownout::diagnostics::Node;
 use brownout::experiment::spec::Experiment;
-use brownout::experiment::verdict::WhenInconclusive;
 use brownout::report::{Format, terminal};
 use brownout::results::{Outcome, Run};
 
@@ -46,8 +45,7 @@ fn the_recovery_time_is_the_one_that_haproxys_own_log_tells() {
         _ => None,
     });
     let target = experiment.scenario.target.resolve(&[]).expect("loopback is allowed");
-    let exporter = ExporterArgs { metrics: None, linger: None };
-    let finished = conduct(&experiment, target, WhenInconclusive::Say, &exporter).expect("the run can begin");
+    let finished = conduct(&experiment, target, &Settings::default()).expect("the run can begin");
     let (run, origin) = (&finished.result.runs[0], finished.origins[0]);
 
     let mut summary = Vec::new();

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::run::{self, ExporterArgs};
+use super::run::{self, ExporterArgs, Settings};
 use super::{Failure, Outcome, output};
 use crate::demo::{EXPERIMENT, Habits, Inventory, Shop};
 use crate::diagnostics::Node;
 use crate::experiment::spec::Experiment;
-use crate::experiment::verdict::WhenInconclusive;
 
 /// Degrade an embedded shop and watch it come back, in under a minute
 #[derive(Debug, clap::Args)]
@@ -55,6 +54,6 @@ pub fn run(args: Args) -> Outcome {
     let document = Node::from_toml_with("demo.toml", EXPERIMENT, &address)?;
     let experiment = Experiment::resolve("demo.toml", &document)?;
     let target = experiment.scenario.target.resolve(&[]).map_err(|error| Failure::CouldNotRun(error.into()))?;
-    let finished = run::conduct(&experiment, target, WhenInconclusive::Say, &args.exporter)?;
+    let finished = run::conduct(&experiment, target, &Settings { exporter: args.exporter, ..Settings::default() })?;
     run::show(&finished.result, &args.out, false)
 }
