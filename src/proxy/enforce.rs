@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use pingora::protocols::http::ServerSession;
-
-use super::answer::{self, client_stream};
-use super::gateway::Connection;
+use super::answer;
+use super::client::Client;
+use super::gateway::Gateway;
 use super::visit::{End, Visit};
 use crate::clock;
 use crate::faults::compose::Asked;
@@ -30,8 +29,8 @@ pub(super) enum Next {
 
 /// Suffers the delays one after another, then the first terminal effect whose rule is not released.
 pub(super) async fn suffer(
-    connection: &Connection,
-    session: &mut ServerSession,
+    gateway: &Gateway,
+    client: &mut Client,
     visit: &mut Visit,
     delays: &Asked<Duration>,
     terminals: &Asked<Terminal>,
@@ -41,7 +40,7 @@ pub(super) async fn suffer(
             continue;
         }
         visit.acts(*source);
-        if wait(connection, session, visit, source.hit, Some(*delay)).await == Waited::ClientGone {
+        if wait(client, visit, source.hit, Some(*delay)).await == Waited::ClientGone {
             return Next::Ended(visit.departs());
         }
     }
@@ -52,16 +51,16 @@ pub(super) async fn suffer(
         visit.acts(*source);
         match terminal {
             Terminal::Answer(answer) => {
-                let marked = connection.gateway().marks();
-                return Next::Ended(answer::send(session, visit, answer, marked).await);
+                return Next::Ended(answer::send(gateway, client, visit, answer).await);
             }
             Terminal::Close(how) => {
                 visit.outcome = ExchangeOutcome::Injected;
-                return Next::Ended(answer::close(session, connection.control(), *how).await);
+                client.close(*how, gateway.patience()).await;
+                return Next::Ended(End::Closed);
             }
-            Terminal::Hang { wait: time, then } => match wait(connection, session, visit, source.hit, *time).await {
+            Terminal::Hang { wait: time, then } => match wait(client, visit, source.hit, *time).await {
                 Waited::ClientGone => return Next::Ended(visit.departs()),
-                Waited::Elapsed => return Next::Ended(end_hang(connection, session, visit, *then).await),
+                Waited::Elapsed => return Next::Ended(end_hang(gateway, client, visit, *then).await),
                 Waited::Released => {}
             },
         }
@@ -69,29 +68,26 @@ pub(super) async fn suffer(
     Next::Proceed
 }
 
-async fn end_hang(connection: &Connection, session: &mut ServerSession, visit: &mut Visit, then: HangEnd) -> End {
+async fn end_hang(gateway: &Gateway, client: &mut Client, visit: &mut Visit, then: HangEnd) -> End {
     visit.outcome = ExchangeOutcome::Injected;
     match then {
-        HangEnd::Close(how) => answer::close(session, connection.control(), how).await,
+        HangEnd::Close(how) => {
+            client.close(how, gateway.patience()).await;
+            End::Closed
+        }
         HangEnd::GatewayTimeout => {
             let answer = Answer {
                 status: http::StatusCode::GATEWAY_TIMEOUT,
                 headers: http::HeaderMap::new(),
                 body: bytes::Bytes::new(),
             };
-            answer::send(session, visit, &answer, connection.gateway().marks()).await
+            answer::send(gateway, client, visit, &answer).await
         }
     }
 }
 
 /// The one wait of all faults: until the time is over (`None`: never), the hit's rule is released or the client leaves.
-async fn wait(
-    connection: &Connection,
-    session: &mut ServerSession,
-    visit: &mut Visit,
-    hit: usize,
-    time: Option<Duration>,
-) -> Waited {
+async fn wait(client: &mut Client, visit: &mut Visit, hit: usize, time: Option<Duration>) -> Waited {
     let started = clock::now();
     let elapsed = async {
         match time {
@@ -103,20 +99,8 @@ async fn wait(
         biased;
         () = elapsed => Waited::Elapsed,
         () = visit.plan.released(hit) => Waited::Released,
-        () = client_gone(connection, session) => Waited::ClientGone,
+        () = client.gone() => Waited::ClientGone,
     };
     visit.injected += clock::now() - started;
     waited
-}
-
-/// Resolves when the client has left; nothing of what it sent is read.
-pub(super) async fn client_gone(connection: &Connection, session: &mut ServerSession) {
-    if let Some(idle) = session.watch_h2_stream_close() {
-        let _ = idle.await;
-        return;
-    }
-    match client_stream(session) {
-        Some(stream) => stream.gone(connection.gateway().waits_on_half_close()).await,
-        None => std::future::pending().await,
-    }
 }

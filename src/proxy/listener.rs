@@ -3,21 +3,23 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use pingora::apps::ServerApp;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::gateway::{Connection, Gateway};
+use super::connection::Connection;
+use super::gateway::Gateway;
 use super::listen;
+use super::pool::{Pool, SWEEP_EVERY};
 use super::router::Router;
 use super::shard::Shards;
-use super::stream::ClientStream;
-use super::upstream::{Pool, RESOLVE_EVERY, Upstream};
+use super::upstream::{RESOLVE_EVERY, Upstream};
+use super::wire::Control;
 use crate::clock;
 use crate::config::ProxyConfig;
 use crate::rules::Store;
@@ -48,10 +50,19 @@ pub struct Proxy {
 
 /// The connections of a proxy that accepts no more. Dropping it closes them at once.
 pub struct Draining {
-    tasks: TaskTracker,
-    cut: CancellationToken,
-    /// Its threads run for as long as it does.
+    running: Running,
+    /// The threads run for as long as it does.
     _shards: Arc<Shards>,
+}
+
+/// Everything of one proxy that still runs.
+#[derive(Clone, Default)]
+struct Running {
+    /// Accept loops, connections and the requests on them.
+    tasks: TaskTracker,
+    connections: Arc<AtomicUsize>,
+    /// Ends it all at once.
+    cut: CancellationToken,
 }
 
 impl Proxy {
@@ -67,8 +78,7 @@ impl Proxy {
         upstream.resolve().await;
         let router = Arc::new(Router::new(&config.routes));
         let (stop, stopped) = watch::channel(false);
-        let tasks = TaskTracker::new();
-        let cut = CancellationToken::new();
+        let running = Running::default();
         around.shards.spawn(0, resolve(upstream.clone(), stopped.clone()));
         let mut accepting = Vec::new();
         for (shard, listener) in listeners.into_iter().enumerate() {
@@ -79,10 +89,11 @@ impl Proxy {
                 around.observer.clone(),
                 Pool::new(upstream.clone()),
             ));
-            let open = Accepting { gateway, tasks: tasks.clone(), cut: cut.clone(), stopped: stopped.clone() };
-            accepting.push(around.shards.spawn(shard, open.run(listener)));
+            around.shards.spawn(shard, sweep(gateway.clone(), stopped.clone()));
+            let open = Accepting { gateway, running: running.clone(), stopped: stopped.clone() };
+            accepting.push(around.shards.spawn(shard, running.tasks.track_future(open.run(listener))));
         }
-        let open = Draining { tasks, cut, _shards: around.shards.clone() };
+        let open = Draining { running, _shards: around.shards.clone() };
         Ok(Self { config, address, stop, accepting, open })
     }
 
@@ -115,21 +126,22 @@ impl Proxy {
 impl Draining {
     /// Lets requests under way end within `limit`, then closes what is left: the number of connections cut.
     pub async fn wait(self, limit: Duration) -> usize {
-        self.tasks.close();
+        let Running { tasks, connections, cut } = &self.running;
+        tasks.close();
         tokio::select! {
-            () = self.tasks.wait() => {}
+            () = tasks.wait() => {}
             () = clock::sleep(limit) => {}
         }
-        let left = self.tasks.len();
-        self.cut.cancel();
-        self.tasks.wait().await;
+        let left = connections.load(Relaxed);
+        cut.cancel();
+        tasks.wait().await;
         left
     }
 }
 
 impl Drop for Draining {
     fn drop(&mut self) {
-        self.cut.cancel();
+        self.running.cut.cancel();
     }
 }
 
@@ -143,6 +155,16 @@ async fn resolve(upstream: Arc<Upstream>, mut stopped: watch::Receiver<bool>) {
     }
 }
 
+/// Closes idle connections to the upstream whose time is over, for as long as the proxy runs.
+async fn sweep(gateway: Arc<Gateway>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = told_to_stop(&mut stopped) => return,
+            () = clock::sleep(SWEEP_EVERY) => gateway.pool().sweep(),
+        }
+    }
+}
+
 async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
@@ -150,8 +172,7 @@ async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
 /// The accept loop of one shard.
 struct Accepting {
     gateway: Arc<Gateway>,
-    tasks: TaskTracker,
-    cut: CancellationToken,
+    running: Running,
     stopped: watch::Receiver<bool>,
 }
 
@@ -165,11 +186,11 @@ impl Accepting {
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = told_to_stop(&mut self.stopped) => return,
+                () = told_to_stop(&mut self.stopped) => return self.accept_rest(listener),
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((tcp, _)) => self.serve(tcp),
+                Ok((socket, _)) => self.serve(socket),
                 Err(error) => {
                     tracing::warn!(proxy = name, %error, "a connection could not be accepted");
                     clock::sleep(ACCEPT_PAUSE).await;
@@ -178,15 +199,25 @@ impl Accepting {
         }
     }
 
-    fn serve(&self, tcp: TcpStream) {
-        let _ = tcp.set_nodelay(true);
-        let (gateway, cut, stopped) = (self.gateway.clone(), self.cut.clone(), self.stopped.clone());
-        self.tasks.spawn(async move {
-            let _open = Open::new(gateway.clone());
-            let (stream, control) = ClientStream::new(tcp);
-            let connection = Arc::new(Connection::new(gateway, control));
+    /// Whoever has connected before the end is served, or closed with a FIN instead of a RST.
+    fn accept_rest(&self, listener: TcpListener) {
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok((socket, _)) = listener.accept() {
+            let _ = socket.set_nonblocking(true);
+            if let Ok(socket) = TcpStream::from_std(socket) {
+                self.serve(socket);
+            }
+        }
+    }
+
+    fn serve(&self, socket: TcpStream) {
+        let open = Open::new(self.gateway.clone(), self.running.connections.clone());
+        let (gateway, cut, stopped) = (self.gateway.clone(), self.running.cut.clone(), self.stopped.clone());
+        let requests = self.running.tasks.token();
+        self.running.tasks.spawn(async move {
+            let _open = open;
             tokio::select! {
-                _ = connection.process_new(Box::new(stream), &stopped) => {}
+                () = Connection::serve(gateway, Control::new(socket), requests, stopped) => {}
                 () = cut.cancelled() => {}
             }
         });
@@ -194,17 +225,22 @@ impl Accepting {
 }
 
 /// Counts a connection for as long as it is open.
-struct Open(Arc<Gateway>);
+struct Open {
+    gateway: Arc<Gateway>,
+    count: Arc<AtomicUsize>,
+}
 
 impl Open {
-    fn new(gateway: Arc<Gateway>) -> Self {
+    fn new(gateway: Arc<Gateway>, count: Arc<AtomicUsize>) -> Self {
         gateway.observer().connections(gateway.name(), 1);
-        Self(gateway)
+        count.fetch_add(1, Relaxed);
+        Self { gateway, count }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.observer().connections(self.0.name(), -1);
+        self.gateway.observer().connections(self.gateway.name(), -1);
+        self.count.fetch_sub(1, Relaxed);
     }
 }

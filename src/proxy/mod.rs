@@ -1,24 +1,29 @@
 //! The reverse proxy: the only folder that names pingora.
 //!
-//! [`gateway`] tells a request's life from top to bottom; [`enforce`] turns effects into acts; [`exchange`] is the
-//! duplex loop; [`stream`] is our side of the client's socket. [`Proxy`] is one listener with its upstream,
-//! [`Shards`] the threads that carry them.
+//! [`gateway`] tells a request's life from top to bottom, on a [`connection`]; [`enforce`] turns effects into acts;
+//! [`exchange`] is the duplex loop between a [`client`] and a [`link`] to the upstream, which comes from the [`pool`].
+//! Under both lies a [`wire`]. [`Proxy`] is one listener with its upstream, [`Shards`] the threads that carry them.
 
 mod answer;
+mod client;
+mod connection;
 mod drip;
 mod enforce;
 mod exchange;
+mod frames;
 mod gateway;
 mod headers;
+mod link;
 mod listen;
 mod listener;
-mod receive;
+mod outlet;
+mod pool;
 mod router;
 mod shard;
-mod stream;
 mod upstream;
 mod view;
 mod visit;
+mod wire;
 
 pub use listener::{Draining, Proxy, Surroundings};
 pub use shard::Shards;

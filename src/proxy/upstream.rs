@@ -1,49 +1,42 @@
-//! Where requests go on to: address selection, name resolution, the pool of connections.
+//! Which address a request goes to: selection and name resolution.
 //!
 //! Selection is pingora-load-balancing's round robin over every address of every upstream; names are resolved
 //! again every [`RESOLVE_EVERY`], and a name that stops resolving keeps its last addresses.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::connectors::ConnectorOptions;
-use pingora::connectors::http::Connector;
-use pingora::protocols::http::client::HttpSession;
-use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error as PingoraError, ErrorType, Result as PingoraResult};
+use pingora::Result as PingoraResult;
 use pingora_load_balancing::discovery::ServiceDiscovery;
 use pingora_load_balancing::selection::RoundRobin;
 use pingora_load_balancing::{Backend, Backends, LoadBalancer};
 
 use crate::config::{Scheme, Timeouts, Upstream as Address};
-use crate::telemetry::events::Trouble;
 
 /// How often names are looked up again.
 pub(super) const RESOLVE_EVERY: Duration = Duration::from_secs(10);
-/// Requests that share one HTTP/2 connection.
-const H2_STREAMS: usize = 100;
-/// Idle connections kept a shard.
-const POOL: usize = 1024;
+/// Addresses looked at for one that is not to be left out.
+const LOOKED_AT: usize = 64;
 
 /// The upstream of one proxy, shared by all shards.
 pub(super) struct Upstream {
     balancer: LoadBalancer<RoundRobin>,
     scheme: Scheme,
     timeouts: Timeouts,
-    /// Makes the next dial a fresh one: a group key that no pooled connection has.
-    fresh: AtomicU64,
+    /// What a request that names no host is for.
+    authority: String,
 }
 
 impl Upstream {
     pub(super) fn new(addresses: Vec<Address>, timeouts: Timeouts) -> Self {
         let scheme = addresses.first().map_or(Scheme::Http, |a| a.scheme);
+        let authority = addresses.first().map(Address::authority).unwrap_or_default();
         let discovery = Names { addresses, known: Mutex::default() };
         let balancer = LoadBalancer::from_backends(Backends::new(Box::new(discovery)));
-        Self { balancer, scheme, timeouts, fresh: AtomicU64::new(1) }
+        Self { balancer, scheme, timeouts, authority }
     }
 
     /// Looks all names up again.
@@ -53,107 +46,26 @@ impl Upstream {
         }
     }
 
-    /// The next address in turn.
-    pub(super) fn select(&self) -> Result<SocketAddr, Trouble> {
-        self.balancer
-            .select(b"", 64)
-            .and_then(|backend| backend.addr.as_inet().copied())
-            .ok_or(Trouble::UpstreamUnresolved)
+    /// The next address in turn that is not to be left out; `None` if there is none.
+    pub(super) fn select(&self, left_out: &[SocketAddr]) -> Option<SocketAddr> {
+        let accepted = |backend: &Backend, ready: bool| {
+            ready && backend.addr.as_inet().is_some_and(|address| !left_out.contains(address))
+        };
+        self.balancer.select_with(b"", LOOKED_AT, accepted)?.addr.as_inet().copied()
     }
 
-    fn peer(&self, address: SocketAddr, group: u64) -> HttpPeer {
-        let mut peer = HttpPeer::new(address, false, String::new());
-        peer.group_key = group;
-        peer.options.connection_timeout = Some(self.timeouts.connect);
-        peer.options.write_timeout = Some(self.timeouts.write);
-        peer.options.idle_timeout = Some(self.timeouts.idle);
-        peer.options.max_h2_streams = H2_STREAMS;
-        if self.scheme == Scheme::H2c {
-            peer.options.set_http_version(2, 2);
-        }
-        peer
-    }
-
-    /// How long the upstream may be silent.
-    pub(super) fn read_timeout(&self) -> Duration {
-        self.timeouts.read
+    pub(super) fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
     }
 
     /// Whether the upstream speaks HTTP/2.
     pub(super) fn is_h2(&self) -> bool {
         self.scheme == Scheme::H2c
     }
-}
 
-/// One shard's connections to one upstream.
-pub(super) struct Pool {
-    upstream: Arc<Upstream>,
-    connector: Connector,
-    peers: Mutex<HashMap<SocketAddr, Arc<HttpPeer>>>,
-}
-
-/// A connection taken for one request.
-pub(super) struct Taken {
-    pub(super) session: HttpSession,
-    /// It has served a request before, so it may turn out to be closed.
-    pub(super) reused: bool,
-    peer: Arc<HttpPeer>,
-}
-
-impl Pool {
-    pub(super) fn new(upstream: Arc<Upstream>) -> Self {
-        let connector = Connector::new(Some(ConnectorOptions::new(POOL)));
-        Self { upstream, connector, peers: Mutex::default() }
-    }
-
-    pub(super) fn upstream(&self) -> &Upstream {
-        &self.upstream
-    }
-
-    /// The peer of an address, built once: it is a large struct.
-    fn peer(&self, address: SocketAddr) -> Arc<HttpPeer> {
-        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        peers.entry(address).or_insert_with(|| Arc::new(self.upstream.peer(address, 0))).clone()
-    }
-
-    /// Takes an idle connection, or dials; with `fresh` it always dials.
-    pub(super) async fn take(&self, fresh: bool) -> Result<Taken, Trouble> {
-        let address = self.upstream.select()?;
-        let peer = self.peer(address);
-        let taken = if fresh {
-            let lonely = self.upstream.peer(address, self.upstream.fresh.fetch_add(1, Relaxed));
-            self.connector.get_http_session(&lonely).await
-        } else {
-            self.connector.get_http_session(&*peer).await
-        };
-        let (session, reused) = taken.map_err(|e| connect_trouble(&e))?;
-        Ok(Taken { session, reused, peer })
-    }
-
-    /// Puts a connection back for the next request.
-    pub(super) async fn put_back(&self, taken: Taken) {
-        let idle = taken.peer.options.idle_timeout;
-        self.connector.release_http_session(taken.session, &*taken.peer, idle).await;
-    }
-}
-
-/// What a failed dial is called.
-fn connect_trouble(error: &PingoraError) -> Trouble {
-    match error.etype() {
-        ErrorType::ConnectTimedout => Trouble::UpstreamConnectTimeout,
-        ErrorType::ConnectRefused | ErrorType::ConnectNoRoute | ErrorType::ConnectError | ErrorType::SocketError => {
-            Trouble::UpstreamRefused
-        }
-        _ => exchange_trouble(error),
-    }
-}
-
-/// What a failed exchange is called.
-pub(super) fn exchange_trouble(error: &PingoraError) -> Trouble {
-    match error.etype() {
-        ErrorType::ReadTimedout | ErrorType::WriteTimedout => Trouble::UpstreamTimeout,
-        ErrorType::InvalidHTTPHeader | ErrorType::H1Error | ErrorType::InvalidH2 => Trouble::UpstreamMalformed,
-        _ => Trouble::UpstreamReset,
+    /// `host:port` of the first address, as configured.
+    pub(super) fn authority(&self) -> &str {
+        &self.authority
     }
 }
 

@@ -63,6 +63,7 @@ fn recovery() -> Recovery {
         impact: Impact::Attainment,
         resilience_loss_s: Some(SplitAmount { during_fault: 6.0, after_fault: 4.0 }),
         goodput_lost: None,
+        iso_resiliency: None,
         burn_rate: None,
         retry_amplification: Some(1.7),
         drain_s: None,

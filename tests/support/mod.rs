@@ -8,27 +8,29 @@
     reason = "every test binary uses another part of it"
 )]
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+pub mod h2;
+pub mod raw;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use brownout::config::{ProxyConfig, read_proxy};
 use brownout::diagnostics::{Node, Reader};
 use brownout::proxy::{Proxy, Shards, Surroundings};
 use brownout::rules::Store;
-use brownout::telemetry::events::NoObserver;
+use brownout::telemetry::events::{ExchangeEvent, ExchangeOutcome, Observer, Trouble};
+pub use raw::{Client, Origin, field, ok};
 
 /// Long enough for a busy machine; nothing waits this long when all is well.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A proxy in front of an origin, with a rule store to play with.
 pub struct Bench {
     pub proxy: Option<Proxy>,
     pub rules: Arc<Store>,
     pub address: SocketAddr,
-    runtime: tokio::runtime::Runtime,
+    pub ledger: Arc<Ledger>,
 }
 
 impl Bench {
@@ -37,18 +39,28 @@ impl Bench {
         Self::with(&format!("upstream = \"http://{origin}\""))
     }
 
+    /// A proxy in front of an origin that speaks HTTP/2.
+    pub fn h2c(origin: SocketAddr) -> Self {
+        Self::with(&format!("upstream = \"h2c://{origin}\""))
+    }
+
+    /// A proxy in front of this origin, with more lines in its `[[proxy]]` table.
+    pub fn also(origin: SocketAddr, lines: &str) -> Self {
+        Self::with(&format!("upstream = \"http://{origin}\"\n{lines}"))
+    }
+
     /// A proxy with these lines in its `[[proxy]]` table.
     pub fn with(lines: &str) -> Self {
         let config = proxy_config(lines);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let rules = Store::new(7);
+        let ledger = Arc::new(Ledger::default());
         let around = Surroundings {
             shards: Arc::new(Shards::start(2).unwrap()),
             rules: rules.clone(),
-            observer: Arc::new(NoObserver),
+            observer: ledger.clone(),
         };
-        let proxy = runtime.block_on(Proxy::start(config, &around)).unwrap();
-        Self { address: proxy.address(), proxy: Some(proxy), rules, runtime }
+        let proxy = apart(Proxy::start(config, &around)).unwrap();
+        Self { address: proxy.address(), proxy: Some(proxy), rules, ledger }
     }
 
     /// A client's connection to the proxy.
@@ -56,10 +68,29 @@ impl Bench {
         Client::connect(self.address)
     }
 
+    /// A client's connection that has said this much.
+    pub fn say(&self, bytes: impl AsRef<[u8]>) -> Client {
+        let mut client = self.connect();
+        client.send(bytes);
+        client
+    }
+
     /// Stops the proxy; how many connections had to be cut.
     pub fn stop(&mut self, limit: Duration) -> usize {
-        self.proxy.take().map_or(0, |proxy| self.runtime.block_on(proxy.stop(limit)))
+        self.proxy.take().map_or(0, |proxy| apart(proxy.stop(limit)))
     }
+}
+
+/// Waits for something on a runtime of its own, whether or not the test is on one.
+fn apart<T: Send>(future: impl Future<Output = T> + Send) -> T {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    std::thread::scope(|scope| scope.spawn(|| runtime().block_on(future)).join().unwrap())
+}
+
+/// What must stay while a test looks at the two ends.
+pub struct Setting {
+    pub bench: Bench,
+    pub origin: Origin,
 }
 
 /// A resolved `[[proxy]]` named `web` on a free port.
@@ -74,145 +105,101 @@ pub fn proxy_config(lines: &str) -> ProxyConfig {
     config.unwrap()
 }
 
-/// A raw socket that speaks as told.
-pub struct Client(pub TcpStream);
+/// What the data path told.
+#[derive(Default)]
+pub struct Ledger {
+    books: Mutex<Books>,
+    news: std::sync::Condvar,
+}
 
-impl Client {
-    pub fn connect(address: SocketAddr) -> Self {
-        let socket = TcpStream::connect(address).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket.set_nodelay(true).unwrap();
-        Self(socket)
+#[derive(Default)]
+struct Books {
+    received: usize,
+    connections: i64,
+    entries: Vec<Entry>,
+}
+
+/// One exchange, as told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    pub method: String,
+    pub target: String,
+    pub status: Option<u16>,
+    pub outcome: ExchangeOutcome,
+    pub trouble: Option<Trouble>,
+    pub marks: String,
+    pub injected: Duration,
+}
+
+impl Ledger {
+    /// Waits until so many exchanges have ended, and gives them.
+    pub fn entries(&self, count: usize) -> Vec<Entry> {
+        self.wait_for(|books| (books.entries.len() >= count).then(|| books.entries.clone()))
     }
 
-    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        self.0.write_all(bytes.as_ref()).unwrap();
-        self
+    /// Waits until the only exchange has ended.
+    pub fn only(&self) -> Entry {
+        let mut entries = self.entries(1);
+        assert_eq!(entries.len(), 1);
+        entries.remove(0)
     }
 
-    /// Reads until these bytes have come, and gives everything up to their end.
-    pub fn read_until(&mut self, end: &str) -> String {
-        let mut got = Vec::new();
-        let mut byte = [0u8; 1];
-        while !got.ends_with(end.as_bytes()) {
-            match self.0.read(&mut byte) {
-                Ok(1) => got.push(byte[0]),
-                other => panic!("{other:?} before {end:?}, after {:?}", String::from_utf8_lossy(&got)),
+    /// Waits until every request that was received has been told the end of, and every connection is closed.
+    pub fn settled(&self) {
+        self.wait_for(|books| (books.received == books.entries.len() && books.connections == 0).then_some(()));
+    }
+
+    fn wait_for<T>(&self, found: impl Fn(&Books) -> Option<T>) -> T {
+        let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(found) = found(&books) {
+                return found;
             }
+            let (woken, timeout) = self.news.wait_timeout(books, PATIENCE).unwrap_or_else(PoisonError::into_inner);
+            assert!(!timeout.timed_out(), "{} received, {:?}", woken.received, woken.entries);
+            books = woken;
         }
-        String::from_utf8_lossy(&got).into_owned()
     }
 
-    /// Reads one head: everything up to the empty line.
-    pub fn read_head(&mut self) -> String {
-        self.read_until("\r\n\r\n")
-    }
-
-    /// Reads exactly so many bytes.
-    pub fn read_exact(&mut self, count: usize) -> Vec<u8> {
-        let mut bytes = vec![0; count];
-        self.0.read_exact(&mut bytes).unwrap();
-        bytes
-    }
-
-    /// Reads one response with a Content-Length: head and body.
-    pub fn read_response(&mut self) -> (String, String) {
-        let head = self.read_head();
-        let length = field(&head, "content-length").map_or(0, |l| l.parse().unwrap());
-        (head, String::from_utf8_lossy(&self.read_exact(length)).into_owned())
-    }
-
-    /// Reads to the end: the bytes and how it ended.
-    pub fn read_to_end(&mut self) -> (Vec<u8>, std::io::Result<()>) {
-        let mut bytes = Vec::new();
-        let ended = self.0.read_to_end(&mut bytes).map(|_| ());
-        (bytes, ended)
-    }
-
-    pub fn finish_sending(&mut self) -> &mut Self {
-        self.0.shutdown(Shutdown::Write).unwrap();
-        self
+    fn note(&self, note: impl FnOnce(&mut Books)) {
+        note(&mut self.books.lock().unwrap_or_else(PoisonError::into_inner));
+        self.news.notify_all();
     }
 }
 
-/// The value of a header field, by its lower-case name.
-pub fn field(head: &str, name: &str) -> Option<String> {
-    head.lines().skip(1).find_map(|line| {
-        let (key, value) = line.split_once(':')?;
-        key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
-    })
-}
-
-/// An upstream made of raw sockets: each accepted connection is handed to the test.
-pub struct Origin {
-    pub address: SocketAddr,
-    connections: Receiver<TcpStream>,
-}
-
-impl Origin {
-    pub fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let (sender, connections): (Sender<TcpStream>, _) = channel();
-        std::thread::spawn(move || {
-            for socket in listener.incoming().flatten() {
-                if sender.send(socket).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { address, connections }
+impl Observer for Ledger {
+    fn exchange(&self, event: &ExchangeEvent<'_>) {
+        let entry = Entry {
+            method: event.method.to_owned(),
+            target: event.target.to_owned(),
+            status: event.status,
+            outcome: event.outcome,
+            trouble: event.trouble,
+            marks: event.marks.to_owned(),
+            injected: event.injected,
+        };
+        self.note(|books| books.entries.push(entry));
     }
 
-    /// An origin that answers every request with what the function makes of its head, for as long as the test runs.
-    pub fn answering(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
-        let Self { address, connections } = Self::new();
-        let answer = Arc::new(answer);
-        std::thread::spawn(move || {
-            for socket in connections {
-                let answer = answer.clone();
-                std::thread::spawn(move || serve(Client(socket), &*answer));
-            }
-        });
-        let (_, nobody) = channel();
-        Self { address, connections: nobody }
+    fn request_received(&self, _: &str) {
+        self.note(|books| books.received += 1);
     }
 
-    /// The next connection that the proxy opens.
-    pub fn accept(&self) -> Client {
-        let socket = self.connections.recv_timeout(PATIENCE).expect("the proxy did not connect");
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket.set_nodelay(true).unwrap();
-        Client(socket)
-    }
-
-    /// A connection that the proxy opened already, if any.
-    pub fn try_accept(&self) -> Option<Client> {
-        self.connections.try_recv().ok().map(Client)
+    fn connections(&self, _: &str, change: i64) {
+        self.note(|books| books.connections += change);
     }
 }
 
-fn serve(mut client: Client, answer: &dyn Fn(&str) -> Vec<u8>) {
-    let mut head = Vec::new();
-    let mut byte = [0u8; 1];
-    while let Ok(1) = client.0.read(&mut byte) {
-        head.push(byte[0]);
-        if !head.ends_with(b"\r\n\r\n") {
-            continue;
-        }
-        let text = String::from_utf8_lossy(&head).into_owned();
-        let length = field(&text, "content-length").map_or(0, |l| l.parse().unwrap());
-        if std::io::copy(&mut Read::by_ref(&mut client.0).take(length), &mut std::io::sink()).is_err() {
-            return;
-        }
-        if client.0.write_all(&answer(&text)).is_err() {
-            return;
-        }
-        head.clear();
+/// Bytes that are not all the same, to be told apart when some are lost or swapped.
+pub fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1du64;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
     }
-}
-
-/// `HTTP/1.1 200 OK` with this body.
-pub fn ok(body: &str) -> Vec<u8> {
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    bytes.truncate(length);
+    bytes
 }

@@ -1,0 +1,382 @@
+//! One TCP connection as pingora's IO, with a write buffer that never makes its writer wait.
+//!
+//! A pingora session is read and written through one `&mut`, and its writes are awaited to their end: while one
+//! direction is stuck the other stands still, and two peers that both write before they read would wait for each
+//! other through us. So on HTTP/1 a write takes its bytes at once. What the socket does not take stays in the
+//! buffer, [`Control::drain`] sends it while the exchange goes on reading, and whoever feeds a wire stops while it
+//! is [full](Control::is_full). The frames of HTTP/2 belong to the task of their connection, and wait as usual.
+//!
+//! [`Wire`] is what pingora owns; [`Control`] is the same connection for whoever steers it: it drains, watches,
+//! closes and resets, for which pingora has no calls.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::os::fd::{AsRawFd, RawFd};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Buf, BytesMut};
+use pingora::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
+    raw_connect::ProxyDigest,
+};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::clock;
+
+/// Bytes that wait for company: head and body of a small message leave in one system call, worth 8 to 10 % of
+/// pass-through. With more than this a wire is full.
+const HOLD: usize = 16 * 1024;
+/// How long unread bytes of a peer are swallowed after our FIN, so that the kernel does not make it a RST.
+const LINGER: Duration = Duration::from_millis(500);
+/// How long a RST waits for bytes already written to arrive: it would overtake them.
+const RESET_WAIT: Duration = Duration::from_millis(100);
+
+/// The start of an HTTP/2 connection with prior knowledge (RFC 9113 section 3.4).
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A TCP connection, as pingora's IO.
+#[derive(Debug)]
+pub(super) struct Wire(Arc<Control>);
+
+/// The same connection, for whoever steers it. It closes when the wire and all its controls are dropped.
+#[derive(Debug)]
+pub(super) struct Control {
+    socket: TcpStream,
+    buffer: Mutex<BytesMut>,
+    /// HTTP/2: writes go straight to the socket and wait for it.
+    framed: AtomicBool,
+    received: AtomicU64,
+    sent: AtomicU64,
+    /// What of `received` and `sent` has been told.
+    told: (AtomicU64, AtomicU64),
+    digest: Arc<SocketDigest>,
+}
+
+impl Control {
+    pub(super) fn new(socket: TcpStream) -> Arc<Self> {
+        let _ = socket.set_nodelay(true);
+        Arc::new(Self {
+            digest: Arc::new(SocketDigest::from_raw_fd(socket.as_raw_fd())),
+            socket,
+            buffer: Mutex::default(),
+            framed: AtomicBool::new(false),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            told: Default::default(),
+        })
+    }
+
+    /// The connection as pingora's IO. One at a time: two would read each other's bytes.
+    pub(super) fn wire(self: &Arc<Self>) -> Box<Wire> {
+        Box::new(Wire(self.clone()))
+    }
+
+    fn buffer(&self) -> MutexGuard<'_, BytesMut> {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes all of the bytes. They leave with the next [`drain`](Self::drain) or when enough have come together.
+    ///
+    /// # Errors
+    /// When the connection is broken; never because the peer does not read.
+    pub(super) fn put(&self, data: &[u8]) -> io::Result<()> {
+        let buffer = &mut *self.buffer();
+        if buffer.len() + data.len() <= HOLD {
+            buffer.extend_from_slice(data);
+            return Ok(());
+        }
+        let slices = [IoSlice::new(buffer), IoSlice::new(data)];
+        let sent = self.count_sent(self.socket.try_write_vectored(&slices))?;
+        match sent.checked_sub(buffer.len()) {
+            Some(of_data) => {
+                buffer.clear();
+                buffer.extend_from_slice(&data[of_data..]);
+            }
+            None => {
+                buffer.advance(sent);
+                buffer.extend_from_slice(data);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what was sent; a socket that would block has sent nothing.
+    fn count_sent(&self, sent: io::Result<usize>) -> io::Result<usize> {
+        match sent {
+            Ok(sent) => {
+                self.sent.fetch_add(sent as u64, Relaxed);
+                Ok(sent)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Bytes wait in the buffer.
+    pub(super) fn is_holding(&self) -> bool {
+        !self.buffer().is_empty()
+    }
+
+    /// So many bytes wait that nothing should be added.
+    pub(super) fn is_full(&self) -> bool {
+        self.buffer().len() > HOLD
+    }
+
+    /// Sends what the socket takes now.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub(super) fn nudge(&self) -> io::Result<()> {
+        let buffer = &mut *self.buffer();
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        let sent = self.count_sent(self.socket.try_write(buffer))?;
+        buffer.advance(sent);
+        if buffer.is_empty() && buffer.capacity() > 2 * HOLD {
+            *buffer = BytesMut::new(); // a connection that once was slow need not keep its pile
+        }
+        Ok(())
+    }
+
+    /// Sends what waits, and resolves with every bit of progress, so that whoever waits knows that the peer reads.
+    /// Can be cancelled.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub(super) async fn drain(&self) -> io::Result<()> {
+        loop {
+            let before = self.buffer().len();
+            self.nudge()?;
+            let left = self.buffer().len();
+            if left == 0 || left < before {
+                return Ok(());
+            }
+            self.socket.writable().await?;
+        }
+    }
+
+    /// Resolves when the peer has left, without reading anything: on a FIN or RST, or with `half_open` (its FIN only
+    /// means that it has no more to say) on a RST alone.
+    ///
+    /// Readiness says both by itself, also while unread bytes wait: no clock, no system call.
+    pub(super) async fn gone(&self, half_open: bool) {
+        let interest = if half_open { Interest::ERROR } else { Interest::PRIORITY };
+        let _ = self.socket.ready(interest).await;
+    }
+
+    /// Whether an idle connection still stands as it was left: nothing has come, not even an end.
+    ///
+    /// What the runtime has been told costs nothing; `certainly` asks the kernel.
+    pub(super) fn is_quiet(&self, certainly: bool) -> bool {
+        let peek = || peek(self.socket.as_raw_fd());
+        // Through the runtime, which answers by itself as long as it has not been told of anything to read.
+        let peeked = if certainly { peek() } else { self.socket.try_io(Interest::READABLE, peek) };
+        matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
+    }
+
+    /// Bytes read from the socket so far.
+    pub(super) fn received(&self) -> u64 {
+        self.received.load(Relaxed)
+    }
+
+    /// Bytes read from and written to the socket since the last call.
+    pub(super) fn take_bytes(&self) -> (u64, u64) {
+        let taken = |total: &AtomicU64, told: &AtomicU64| {
+            let total = total.load(Relaxed);
+            total - told.swap(total, Relaxed)
+        };
+        (taken(&self.received, &self.told.0), taken(&self.sent, &self.told.1))
+    }
+
+    /// Waits for the first bytes and says whether they are HTTP/2's; nothing is read. Stops at the first byte that
+    /// differs, so that an HTTP/1 request shorter than the preface is not waited for.
+    ///
+    /// # Errors
+    /// When the peer leaves without a word.
+    pub(super) async fn detect_h2(&self) -> io::Result<bool> {
+        let mut start = [0; H2_PREFACE.len()];
+        loop {
+            let n = self.socket.peek(&mut start).await?;
+            if n == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            let framed = start[..n] == H2_PREFACE[..n];
+            if !framed || n == H2_PREFACE.len() {
+                self.framed.store(framed, Relaxed);
+                return Ok(framed);
+            }
+            // The preface has begun: the socket stays readable, so the rest is waited for by the clock.
+            clock::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Closes with a FIN that stays one: says goodbye, then swallows what the peer still sends, for a while. What
+    /// waits in the buffer is lost.
+    pub(super) async fn close(&self) {
+        let _ = SockRef::from(&self.socket).shutdown(std::net::Shutdown::Write);
+        let swallow = async {
+            let mut sink = [0; 8192];
+            while self.socket.readable().await.is_ok() {
+                match self.socket.try_read(&mut sink) {
+                    Ok(0) => break,
+                    Err(error) if error.kind() != ErrorKind::WouldBlock => break,
+                    _ => {}
+                }
+            }
+        };
+        tokio::select! {
+            () = swallow => {}
+            () = clock::sleep(LINGER) => {}
+        }
+    }
+
+    /// Makes the close that follows a RST: once what was written has arrived, the socket is set to drop instead of
+    /// saying goodbye.
+    pub(super) async fn reset(&self) {
+        let deadline = clock::now() + RESET_WAIT;
+        while unacknowledged(self.socket.as_raw_fd()) > 0 && clock::now() < deadline {
+            clock::sleep(Duration::from_millis(1)).await;
+        }
+        let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
+    }
+}
+
+/// Bytes that the peer's kernel has not acknowledged yet.
+fn unacknowledged(fd: RawFd) -> usize {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the pointer is valid for the call; a stale descriptor only makes it fail.
+    let answer = unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut bytes) };
+    if answer == 0 { bytes.try_into().unwrap_or(0) } else { 0 }
+}
+
+fn peek(fd: RawFd) -> io::Result<usize> {
+    let mut byte = [0u8; 1];
+    // SAFETY: the buffer is one byte long, as said; the descriptor is open as long as the control that asks.
+    let n = unsafe { libc::recv(fd, byte.as_mut_ptr().cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT) };
+    if n < 0 { Err(io::Error::last_os_error()) } else { Ok(n.unsigned_abs()) }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Control { socket, received, .. } = &*self.0;
+        loop {
+            ready!(socket.poll_read_ready(cx))?;
+            let room = buf.remaining();
+            match socket.try_read_buf(buf) {
+                Ok(n) => {
+                    received.fetch_add(n as u64, Relaxed);
+                    if 0 < n && n < room {
+                        // A short read has emptied the socket: saying so spares the next read a system call.
+                        let _ = socket.try_io(Interest::READABLE, || Err::<(), _>(ErrorKind::WouldBlock.into()));
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl Wire {
+    fn is_framed(&self) -> bool {
+        self.0.framed.load(Relaxed)
+    }
+
+    /// HTTP/2's way of writing: as much as the socket takes, as soon as it takes any.
+    fn poll_send(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.0.socket.poll_write_ready(cx))?;
+            match self.0.socket.try_write_vectored(slices) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                sent => return Poll::Ready(self.0.count_sent(sent)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        if self.is_framed() {
+            return self.poll_send(cx, &[IoSlice::new(data)]);
+        }
+        Poll::Ready(self.0.put(data).map(|()| data.len()))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.is_framed() {
+            return self.poll_send(cx, slices);
+        }
+        let taken = slices.iter().try_fold(0, |sum, slice| self.0.put(slice).map(|()| sum + slice.len()));
+        Poll::Ready(taken)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// Nothing to do: on HTTP/1 the exchange decides when the buffer leaves, on HTTP/2 there is nothing in it.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _ = self.0.nudge();
+        Poll::Ready(SockRef::from(&self.0.socket).shutdown(std::net::Shutdown::Write))
+    }
+}
+
+#[async_trait]
+impl Shutdown for Wire {
+    async fn shutdown(&mut self) {
+        let _ = tokio::io::AsyncWriteExt::shutdown(self).await;
+    }
+}
+
+#[async_trait]
+impl Peek for Wire {
+    /// Says what [`Control::detect_h2`] found out, which must have run before.
+    async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
+        if self.is_framed() && buf.len() == H2_PREFACE.len() {
+            buf.copy_from_slice(H2_PREFACE);
+        }
+        Ok(true)
+    }
+}
+
+impl UniqueID for Wire {
+    fn id(&self) -> i32 {
+        self.0.socket.as_raw_fd()
+    }
+}
+
+impl Ssl for Wire {}
+
+impl GetTimingDigest for Wire {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl GetProxyDigest for Wire {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        None
+    }
+}
+
+impl GetSocketDigest for Wire {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        Some(self.0.digest.clone())
+    }
+}

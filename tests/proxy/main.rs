@@ -1,0 +1,20 @@
+//! The proxy is invisible: what goes in comes out, in both directions, on every protocol it speaks. What does not is
+//! pinned in `deviations`, which is the test of `docs/invisible.md`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it cannot go on")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod connections;
+mod deviations;
+mod h2;
+mod h2_streams;
+mod leaving;
+mod requests;
+mod responses;
+mod stopping;
+mod streaming;
+mod trouble;
+mod upgrade;
+mod uploads;
