@@ -4,8 +4,8 @@
 #   benches/driver.sh [ROUNDS] [SECONDS]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-# shellcheck source=benches/common.sh
-. benches/common.sh
+# shellcheck source=benches/support/common.sh
+. benches/support/common.sh
 rounds=${1:-7} seconds=${2:-3}
 need nginx wrk curl python3 taskset
 oha=${OHA:-$(command -v oha || true)}
@@ -17,7 +17,12 @@ url=http://127.0.0.1:$backend/1k
 drivers=(wrk brownout)
 if [ -n "$oha" ]; then drivers+=(oha); fi
 
-drive() { # NAME SECONDS, prints requests a second
+TIMEFORMAT='%U %S'
+drive() { # NAME SECONDS, prints requests a second, then user and system seconds
+  { time attack "$@" 2>&3; } 2>&1 3>&2 | tr '\n' ' '
+  echo
+}
+attack() { # NAME SECONDS, prints requests a second
   case $1 in
   wrk) taskset -c 0 wrk -t1 -c64 -d"$2s" "$url" | awk '/Requests\/sec/ { print $2 }' ;;
   brownout)
@@ -39,21 +44,23 @@ for _ in 1 2 3; do
   taskset -c 0 "$brownout" load "$url" --rate 10000/s --duration "${seconds}s" --warmup 1s --format json 2>>"$work/load.log" |
     python3 -c 'import json, sys; t = json.load(sys.stdin); print(*[t["lag_s"][q] for q in ("p50", "p99", "p999", "max")], t["achieved_per_s"], t["missed"])'
 done >"$work/lags"
-python3 - "$work/rows" "$work/lags" <<'PY'
+python3 - "$work/rows" "$work/lags" "$seconds" <<'PY'
 import statistics, sys
 rounds = []
 for line in open(sys.argv[1]):
-    name, rate = line.split()
+    name, rate, user, system = line.split()
     if name == "wrk":
         rounds.append({})
-    rounds[-1][name] = float(rate)
+    rounds[-1][name] = float(rate), (float(user) + float(system)) / (float(rate) * float(sys.argv[3])) * 1e6
 def ratios(name, base):
-    return [r[name] / r[base] for r in rounds]
+    return [r[name][0] / r[base][0] for r in rounds]
 def spread(x):
     return f"{statistics.median(x):.2f} [{min(x):.2f}-{max(x):.2f}]"
-print(f"{'':<12}{'requests/s':>12}{'of wrk':>20}")
+def median(name, field):
+    return statistics.median(r[name][field] for r in rounds)
+print(f"{'':<12}{'requests/s':>12}{'CPU us':>8}{'of wrk':>20}")
 for name in rounds[0]:
-    print(f"{name:<12}{statistics.median(r[name] for r in rounds):>12.0f}{spread(ratios(name, 'wrk')):>20}")
+    print(f"{name:<12}{median(name, 0):>12.0f}{median(name, 1):>8.1f}{spread(ratios(name, 'wrk')):>20}")
 lags = [[float(x) for x in line.split()] for line in open(sys.argv[2])]
 print("open loop at 10,000/s, Poisson: lag in ms p50 / p99 / p99.9 / max, achieved, missed")
 for *lag, achieved, missed in lags:

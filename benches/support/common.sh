@@ -6,6 +6,7 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 cores=$(nproc)
 brownout=${BROWNOUT:-target/release/brownout}
 work=$(mktemp -d)
+chmod 755 "$work" # nginx, started by root, serves as somebody else
 pids=()
 
 stop_all() {
@@ -59,4 +60,11 @@ await() {
   for _ in $(seq 100); do curl -fsS -o /dev/null "http://127.0.0.1:$2/1k" 2>/dev/null && return; sleep 0.1; done
   tail -n 20 "$work"/*.log "$work"/*.err >&2
   die "$1 does not answer"
+}
+
+# CPU time in seconds that a process and its children have used: PID
+cpu() {
+  local pid
+  for pid in "$1" $(pgrep -P "$1"); do cat "/proc/$pid/stat"; done 2>/dev/null |
+    awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); t += $12 + $13 } END { print t / hz }'
 }
