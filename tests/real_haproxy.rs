@@ -109,7 +109,7 @@ fn haproxy_config(port: u16, server: u16, log: u16) -> String {
         "global\n    log 127.0.0.1:{log} local0 notice\n    nbthread 1\n    maxconn 4096\n\
          defaults\n    mode http\n    log global\n    timeout connect 1s\n    timeout client 10s\n    timeout server 10s\n\
          frontend web\n    bind 127.0.0.1:{port}\n    default_backend app\n\
-         backend app\n    option httpchk GET /health\n    server s 127.0.0.1:{server} check inter 1s fall 3 rise 5\n"
+         backend app\n    option httpchk GET /\n    server s 127.0.0.1:{server} check inter 1s fall 3 rise 5\n"
     )
 }
 

@@ -26,9 +26,9 @@ pub struct Args {
 }
 
 /// How long the inventory takes for an answer when nothing is wrong.
-const SERVICE_TIME: Duration = Duration::from_millis(40);
-/// Enough for 1.6 times the load when nothing is wrong, and naive in every other respect.
-const HABITS: Habits = Habits { workers: 32, attempts: 3, attempt_timeout: Duration::from_millis(150) };
+const SERVICE_TIME: Duration = Duration::from_millis(80);
+/// Enough for 1.5 times the load when nothing is wrong, and naive in every other respect.
+const HABITS: Habits = Habits { workers: 24, attempts: 4, attempt_timeout: Duration::from_millis(300) };
 
 /// Starts the shop, runs the experiment, writes the reports; 0 unless something kept it from being measured.
 pub fn run(args: Args) -> Outcome {

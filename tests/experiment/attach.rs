@@ -80,7 +80,7 @@ impl Sidecar {
 
     /// The status that a client of the proxy gets.
     fn status(&self) -> u16 {
-        let (head, _) = Client::connect(self.proxy).send("GET /order HTTP/1.1\r\nHost: s\r\n\r\n").read_response();
+        let (head, _) = Client::connect(self.proxy).send("GET /order HTTP/1.1\r\nHost: s\r\n\r\n").read_message();
         head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
     }
 

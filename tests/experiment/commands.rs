@@ -49,7 +49,7 @@ fn kill_9_takes_the_runs_own_proxies_with_it() {
     program.says("warm-up").signal(libc::SIGKILL);
     assert_eq!(program.ends().code, None);
     assert!(std::net::TcpStream::connect(proxy).is_err());
-    let (head, _) = Client::connect(origin.address).send("GET / HTTP/1.1\r\nHost: o\r\n\r\n").read_response();
+    let (head, _) = Client::connect(origin.address).send("GET / HTTP/1.1\r\nHost: o\r\n\r\n").read_message();
     assert_eq!((&head[..15], field(&head, "x-brownout")), ("HTTP/1.1 200 OK", None));
 }
 

@@ -15,7 +15,7 @@ use crate::experiment::runner::Means;
 use crate::experiment::samples::Samples;
 use crate::experiment::spectator::Spectator;
 use crate::experiment::verdict::Signal;
-use crate::load::RunningLoad;
+use crate::load::{LATE_NOTE, LoadOutcome, RunningLoad};
 use crate::results::{Edges, Phase, RuleReport, Run, Window};
 
 /// How often the proxies' counters are read while the run goes on, at least a window apart.
@@ -220,8 +220,9 @@ impl<'a> Watch<'a> {
     async fn measure(self, means: &Means<'_>, ended: &Ended, rules: Vec<RuleReport>) -> anyhow::Result<Told> {
         let edges = self.edges();
         let Self { timeline, plan, load, origin, mut windows, steady, on, samples, .. } = self;
-        let outcome = load.join().await?;
+        let mut outcome = load.join().await?;
         judge_validity(&mut windows, plan);
+        judge_driver(&mut outcome, &windows, plan);
         let steady = steady.unwrap_or_else(|| measure_baseline(&windows, plan.t_on(), plan));
         if let Ok(steady) = &steady {
             steady.gate.mark(&mut windows);
@@ -262,6 +263,17 @@ impl<'a> Watch<'a> {
         let ((on_sent, on_acknowledged), (off_sent, off_acknowledged)) = (told(self.on, t_on), told(self.off, t_off));
         Edges { t_on, on_sent, on_acknowledged, t_off, off_sent, off_acknowledged }
     }
+}
+
+/// The windows are judged by the plan, which may take a driver for good enough that does not think so itself.
+fn judge_driver(outcome: &mut LoadOutcome, windows: &[Window], plan: &Plan) {
+    let whole = |w: &Window| w.width_s > plan.window_s - 1e-6;
+    let late = |w: &Window| !w.valid && w.planned > 0 && whole(w) && w.phase != Phase::Warmup;
+    outcome.notes.retain(|note| note != LATE_NOTE);
+    if windows.iter().any(late) {
+        outcome.notes.push(LATE_NOTE.to_owned());
+    }
+    outcome.totals.driver_limited = !outcome.notes.is_empty();
 }
 
 /// Resolves when the user wants to stop; never if nobody can ask for it any more.
