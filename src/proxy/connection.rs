@@ -17,6 +17,7 @@ use super::gateway::Gateway;
 use super::visit::{End, Visit};
 use super::wire::Control;
 use crate::clock;
+use crate::rules::Plan;
 use crate::telemetry::events::{ExchangeEvent, ExchangeOutcome, Trouble};
 
 /// How long the rest of a request body is read and dropped after an early answer, for the sake of keep-alive.
@@ -156,7 +157,7 @@ impl HttpServerApp for Connection {
             Account { connection: self, client: &mut client, visit: Visit::new(plan, route, started), end: None };
         let end = self.gateway.serve(account.client, &mut account.visit).await;
         account.end = Some(end);
-        drop(account); // the hits of this request are over before the next one starts
+        drop(account);
         if end == End::Closed {
             return None;
         }
@@ -192,6 +193,7 @@ impl Drop for Account<'_> {
         if self.end.is_none() {
             self.visit.departs();
         }
+        self.visit.plan = Plan::none(); // its hits are over before anybody hears of the end
         let Self { connection: Connection { gateway, control, .. }, client, visit, .. } = self;
         let head = client.request();
         gateway.observer().exchange(&ExchangeEvent {

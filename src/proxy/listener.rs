@@ -51,14 +51,14 @@ pub struct Proxy {
 /// The connections of a proxy that accepts no more. Dropping it closes them at once.
 pub struct Draining {
     running: Running,
-    /// The threads run for as long as it does.
+    /// Their threads run for as long as they do.
     _shards: Arc<Shards>,
 }
 
 /// Everything of one proxy that still runs.
 #[derive(Clone, Default)]
 struct Running {
-    /// Accept loops, connections and the requests on them.
+    /// Connections, and the requests on them.
     tasks: TaskTracker,
     connections: Arc<AtomicUsize>,
     /// Ends it all at once.
@@ -79,8 +79,8 @@ impl Proxy {
         let router = Arc::new(Router::new(&config.routes));
         let (stop, stopped) = watch::channel(false);
         let running = Running::default();
-        around.shards.spawn(0, resolve(upstream.clone(), stopped.clone()));
         let mut accepting = Vec::new();
+        around.shards.spawn(0, resolve(upstream.clone(), stopped.clone()));
         for (shard, listener) in listeners.into_iter().enumerate() {
             let gateway = Arc::new(Gateway::new(
                 config.clone(),
@@ -91,7 +91,7 @@ impl Proxy {
             ));
             around.shards.spawn(shard, sweep(gateway.clone(), stopped.clone()));
             let open = Accepting { gateway, running: running.clone(), stopped: stopped.clone() };
-            accepting.push(around.shards.spawn(shard, running.tasks.track_future(open.run(listener))));
+            accepting.push(around.shards.spawn(shard, open.run(listener)));
         }
         let open = Draining { running, _shards: around.shards.clone() };
         Ok(Self { config, address, stop, accepting, open })

@@ -1,7 +1,7 @@
 //! The proxy is invisible: what goes in comes out, in both directions, on every protocol it speaks. What does not is
 //! pinned in `deviations`, which is the test of `docs/invisible.md`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it cannot go on")]
+#![allow(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
 
 #[path = "../support/mod.rs"]
 mod support;

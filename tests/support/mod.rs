@@ -18,7 +18,7 @@ use std::time::Duration;
 use brownout::config::{ProxyConfig, read_proxy};
 use brownout::diagnostics::{Node, Reader};
 use brownout::proxy::{Proxy, Shards, Surroundings};
-use brownout::rules::Store;
+use brownout::rules::{Counts, Layer, RuleSpec, Store, read_rules};
 use brownout::telemetry::events::{ExchangeEvent, ExchangeOutcome, Observer, Trouble};
 pub use raw::{Client, Origin, field, ok};
 
@@ -63,6 +63,23 @@ impl Bench {
         Self { address: proxy.address(), proxy: Some(proxy), rules, ledger }
     }
 
+    /// Puts these `[[rule]]`s in place of the others.
+    pub fn rules(&self, toml: &str) {
+        self.rules.replace(&Layer::File, rules(toml));
+    }
+
+    /// Requests that suffer a fault now.
+    pub fn active(&self) -> u64 {
+        self.rules.total_active()
+    }
+
+    /// The counters of the only rule.
+    pub fn counts(&self) -> Counts {
+        let status = self.rules.status();
+        assert_eq!(status.len(), 1);
+        status[0].counts
+    }
+
     /// A client's connection to the proxy.
     pub fn connect(&self) -> Client {
         Client::connect(self.address)
@@ -103,6 +120,22 @@ pub fn proxy_config(lines: &str) -> ProxyConfig {
     reader.finish();
     assert!(problems.borrow().is_empty(), "{}", problems.borrow());
     config.unwrap()
+}
+
+/// Rules as they would be written in a file.
+pub fn rules(toml: &str) -> Vec<RuleSpec> {
+    let node = Node::from_toml("rules.toml", toml).unwrap();
+    let problems = std::cell::RefCell::default();
+    let mut top = Reader::new("rules.toml", &node, "", &problems);
+    let rules = read_rules(&mut top);
+    top.finish();
+    assert!(problems.borrow().is_empty(), "{}", problems.borrow());
+    rules
+}
+
+/// One rule of this name for every request, with this fault.
+pub fn rule(name: &str, fault: &str) -> String {
+    format!("[[rule]]\nname = \"{name}\"\n[[rule.fault]]\n{fault}\n")
 }
 
 /// What the data path told.
