@@ -11,8 +11,10 @@ use crate::support::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
+type Ending = fn(&Bench);
+
 /// The ways in which a rule named `it` can end.
-const WAYS: [(&str, fn(&Bench)); 4] = [
+const WAYS: [(&str, Ending); 4] = [
     ("disabled", |bench| assert!(bench.rules.set_enabled(&Layer::File, "it", false))),
     ("off", |bench| bench.rules.off()),
     ("removed", |bench| bench.rules("")),
