@@ -89,3 +89,20 @@ fn the_licence_is_the_one_that_the_package_names() {
         assert!(licence.lines().any(|l| l.trim() == line), "{line}");
     }
 }
+
+#[test]
+fn every_link_of_the_readme_and_the_manual_leads_somewhere() {
+    let mut pages = vec![root().join("README.md"), root().join("CHANGELOG.md"), root().join("benches/README.md")];
+    pages.extend(fs::read_dir(root().join("docs")).expect("docs").flatten().map(|entry| entry.path()));
+    for page in pages.iter().filter(|page| page.extension().is_some_and(|e| e == "md")) {
+        let text = fs::read_to_string(page).expect("a page");
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap_or_default();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            let folder = page.parent().expect("a page lies in a folder");
+            assert!(folder.join(target).exists(), "{}: {link} leads nowhere", page.display());
+        }
+    }
+}

@@ -16,11 +16,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use brownout::cli::run::{ExporterArgs, conduct};
+use brownout::cli::run::{Settings, conduct};
 use brownout::clock::Instant;
 use brownout::diagnostics::Node;
 use brownout::experiment::spec::Experiment;
-use brownout::experiment::verdict::WhenInconclusive;
 use brownout::report::{Format, terminal};
 use brownout::results::{Outcome, Run};
 
@@ -46,8 +45,7 @@ fn the_recovery_time_is_the_one_that_haproxys_own_log_tells() {
         _ => None,
     });
     let target = experiment.scenario.target.resolve(&[]).expect("loopback is allowed");
-    let exporter = ExporterArgs { metrics: None, linger: None };
-    let finished = conduct(&experiment, target, WhenInconclusive::Say, &exporter).expect("the run can begin");
+    let finished = conduct(&experiment, target, &Settings::default()).expect("the run can begin");
     let (run, origin) = (&finished.result.runs[0], finished.origins[0]);
 
     let mut summary = Vec::new();
@@ -111,7 +109,7 @@ fn haproxy_config(port: u16, server: u16, log: u16) -> String {
         "global\n    log 127.0.0.1:{log} local0 notice\n    nbthread 1\n    maxconn 4096\n\
          defaults\n    mode http\n    log global\n    timeout connect 1s\n    timeout client 10s\n    timeout server 10s\n\
          frontend web\n    bind 127.0.0.1:{port}\n    default_backend app\n\
-         backend app\n    option httpchk GET /health\n    server s 127.0.0.1:{server} check inter 1s fall 3 rise 5\n"
+         backend app\n    option httpchk GET /\n    server s 127.0.0.1:{server} check inter 1s fall 3 rise 5\n"
     )
 }
 

@@ -93,7 +93,8 @@ impl Api {
             return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, "run-gone", "the run is gone", detail));
         }
         if change != Change::Renewed {
-            self.check_surroundings(&layer, &held, wanted.foreign)?;
+            let acts = held.enabled && !wanted.rules.is_empty();
+            self.check_surroundings(&layer, &held, acts, wanted.foreign)?;
             tracing::info!(run = id, proxies = ?held.proxies, enabled = held.enabled, rules = wanted.rules.len(), "run taken");
             self.store.replace(&layer, wanted.rules);
         }
@@ -103,8 +104,8 @@ impl Api {
     }
 
     /// What would make the run's figures lie: faults of somebody else, or faults that do not act.
-    fn check_surroundings(&self, layer: &Layer, held: &Held, foreign: Foreign) -> Result<(), Refusal> {
-        if held.enabled && self.store.is_off() {
+    fn check_surroundings(&self, layer: &Layer, held: &Held, acts: bool, foreign: Foreign) -> Result<(), Refusal> {
+        if acts && self.store.is_off() {
             let detail = "all faults are off: the run's would not act (`brownout on` turns them on)".to_owned();
             return Err(Refusal::new(StatusCode::CONFLICT, "faults-off", "all faults are off", detail));
         }

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::run::{self, ExporterArgs};
+use super::run::{self, ExporterArgs, Settings};
 use super::{Failure, Outcome, output};
 use crate::demo::{EXPERIMENT, Habits, Inventory, Shop};
 use crate::diagnostics::Node;
 use crate::experiment::spec::Experiment;
-use crate::experiment::verdict::WhenInconclusive;
 
 /// Degrade an embedded shop and watch it come back, in under a minute
 #[derive(Debug, clap::Args)]
@@ -27,9 +26,9 @@ pub struct Args {
 }
 
 /// How long the inventory takes for an answer when nothing is wrong.
-const SERVICE_TIME: Duration = Duration::from_millis(40);
-/// Enough for 1.6 times the load when nothing is wrong, and naive in every other respect.
-const HABITS: Habits = Habits { workers: 32, attempts: 3, attempt_timeout: Duration::from_millis(150) };
+const SERVICE_TIME: Duration = Duration::from_millis(80);
+/// Enough for 1.5 times the load when nothing is wrong, and naive in every other respect.
+const HABITS: Habits = Habits { workers: 24, attempts: 4, attempt_timeout: Duration::from_millis(300) };
 
 /// Starts the shop, runs the experiment, writes the reports; 0 unless something kept it from being measured.
 pub fn run(args: Args) -> Outcome {
@@ -55,6 +54,6 @@ pub fn run(args: Args) -> Outcome {
     let document = Node::from_toml_with("demo.toml", EXPERIMENT, &address)?;
     let experiment = Experiment::resolve("demo.toml", &document)?;
     let target = experiment.scenario.target.resolve(&[]).map_err(|error| Failure::CouldNotRun(error.into()))?;
-    let finished = run::conduct(&experiment, target, WhenInconclusive::Say, &args.exporter)?;
+    let finished = run::conduct(&experiment, target, &Settings { exporter: args.exporter, ..Settings::default() })?;
     run::show(&finished.result, &args.out, false)
 }

@@ -24,12 +24,13 @@ pub fn untested(evidence: &Evidence<'_>, plan: &Plan) -> Option<Reasoned> {
 }
 
 /// Too many windows in which the driver was the limit, or any around fault-off. A window without planned arrivals is
-/// nobody's loss; one that was never recorded is the driver's.
+/// nobody's loss, nor is one that an early end cut short; one that was never recorded is the driver's.
 fn driver_lost(evidence: &Evidence<'_>, plan: &Plan) -> Option<String> {
     let policy = &plan.policy;
     let from_s = evidence.steady.map_or(plan.warmup_s, |steady| steady.baseline.from_s);
     let counted = |w: &&Window| w.start_s >= from_s - TICK_S;
-    let lost = |w: &&Window| !w.valid && w.planned > 0;
+    let whole = |w: &Window| w.width_s > plan.window_s - TICK_S;
+    let lost = |w: &&Window| !w.valid && w.planned > 0 && whole(w);
     let recorded = evidence.windows.iter().filter(counted).count();
     // Without a steady state the run may have ended early on purpose.
     let expected = match evidence.steady {

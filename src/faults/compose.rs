@@ -187,6 +187,9 @@ mod tests {
         for table in [law, crate::faults::markdown_table()] {
             assert!(manual.contains(&table), "docs/faults.md lacks this table, put it in:\n{table}");
         }
+        let readme = include_str!("../../README.md");
+        let kinds = crate::faults::markdown_table();
+        assert!(readme.contains(&kinds), "README.md lacks this table, put it in:\n{kinds}");
         for kind in crate::faults::KINDS {
             assert!(
                 manual.contains(kind.example),

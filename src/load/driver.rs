@@ -28,6 +28,10 @@ const AHEAD: usize = 64;
 /// After the last request's timeout, how much longer its end is waited for.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// The note of a load that sent too late in some windows, by the driver's own measure: whoever judges windows by
+/// another one takes it out.
+pub const LATE_NOTE: &str = "the driver sent too late or not at all in some windows: they are not valid";
+
 /// What a load came to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoadOutcome {
@@ -173,7 +177,7 @@ fn outcome<P: Protocol>(hub: &Hub<P>, spec: &LoadSpec, watch: &Watch) -> LoadOut
         notes.push(format!("the driver used its whole core for {busy} of {of}: it may have been the limit"));
     }
     if recorder.was_limited() {
-        notes.push("the driver sent too late or not at all in some windows: they are not valid".to_owned());
+        notes.push(LATE_NOTE.to_owned());
     }
     let totals = LoadTotals {
         offered_per_s: spec.scenario.rate().map(crate::units::Rate::per_second),

@@ -31,7 +31,7 @@ mod watch;
 mod window;
 mod worker;
 
-pub use driver::LoadOutcome;
+pub use driver::{LATE_NOTE, LoadOutcome};
 pub use ending::{ErrorKind, OwnFault};
 pub use operation::{Operation, OperationError, OperationText};
 pub use pacer::{Arrivals, Constant, Pacer, Poisson};

@@ -29,8 +29,23 @@ pub(super) struct Drip {
     cut: Option<(Source, CloseHow)>,
     /// Bytes taken in so far.
     taken: u64,
-    /// When the piece before the next one was due.
-    due: Option<Instant>,
+    /// Where the pacing stands.
+    pace: Option<Pace>,
+}
+
+/// An even flow since a moment. What is due is counted from there, so that rounding does not add up.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    since: Instant,
+    bytes: u64,
+    rate: f64,
+}
+
+impl Pace {
+    /// When so many more bytes are through.
+    fn after(self, more: usize) -> Instant {
+        self.since + Duration::from_secs_f64((self.bytes + more as u64) as f64 / self.rate)
+    }
 }
 
 /// The next bytes to send.
@@ -81,7 +96,7 @@ impl Drip {
 
     /// The head is out at `now`: from here the body is paced. With a cut after no bytes there is none.
     pub(super) fn start(&mut self, now: Instant, has_body: bool) {
-        self.due = Some(now);
+        self.pace = self.rates.first().map(|(_, (rate, _))| Pace { since: now, bytes: 0, rate: rate.per_second() });
         if has_body {
             self.take_cut(0);
         }
@@ -112,16 +127,25 @@ impl Drip {
     }
 
     /// When the next piece is due: after the time that its own bytes take at the rate. `None`: at once.
-    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
-        let (_, (rate, _)) = self.rates.first()?;
-        let from = self.due.unwrap_or(now).max(now.checked_sub(CREDIT).unwrap_or(now));
-        Some(from + Duration::from_secs_f64(self.piece_length() as f64 / rate.per_second()))
+    pub(super) fn due(&mut self, now: Instant) -> Option<Instant> {
+        let rate = self.rates.first()?.1.0.per_second();
+        let through = self.pace.map_or(now, |pace| pace.after(0));
+        let earliest = now.checked_sub(CREDIT).unwrap_or(now);
+        let pace = match self.pace {
+            Some(pace) if pace.rate == rate && through >= earliest => pace,
+            // Another rate acts now, or the upstream fell behind: an even flow begins anew.
+            _ => Pace { since: through.max(earliest), bytes: 0, rate },
+        };
+        self.pace = Some(pace);
+        Some(pace.after(self.piece_length()))
     }
 
-    /// Takes the next piece out; `due` is what [`Drip::due`] said.
-    pub(super) fn next(&mut self, due: Option<Instant>) -> Piece {
+    /// Takes the next piece out, when [`Drip::due`] said.
+    pub(super) fn next(&mut self) -> Piece {
         let bytes = self.waiting.split_to(self.piece_length());
-        self.due = due;
+        if let Some(pace) = &mut self.pace {
+            pace.bytes += bytes.len() as u64;
+        }
         let is_empty = self.waiting.is_empty();
         let is_last = is_empty && std::mem::take(&mut self.is_last);
         let cut = if is_empty { self.cut.take() } else { None };
@@ -155,7 +179,7 @@ mod tests {
         while drip.is_waiting() {
             let due = drip.due(now);
             now = due.unwrap_or(now);
-            pieces.push(drip.next(due));
+            pieces.push(drip.next());
         }
         (pieces, now - start)
     }
@@ -233,7 +257,7 @@ mod tests {
         drip.forget(|hit| hit == RULE.hit);
         drip.take(Bytes::from_static(b"everything"), true);
         assert_eq!(drip.due(now), None);
-        let piece = drip.next(None);
+        let piece = drip.next();
         assert_eq!((piece.bytes.len(), piece.is_last, piece.cut), (10, true, None));
         assert!(!drip.is_waiting());
     }

@@ -79,20 +79,23 @@ pub(super) fn story(run: &Run, plan: &PlanSummary) -> String {
             show_number(base.goodput_per_s)
         ));
     }
-    match (recovery.tti_s, recovery.impact, lowest(run)) {
-        (Some(tti), Impact::LatencyOnly, _) => said.push(format!(
-            "{} after the fault began latency rose, to {} times normal at the worst; no more requests failed.",
-            show_seconds(Some(tti)),
-            recovery.latency_ratio_max.map_or("-".to_owned(), show_number)
-        )),
-        (Some(tti), Impact::BacklogOnly, _) => said
-            .push(format!("{} after the fault began requests piled up; none failed for it.", show_seconds(Some(tti)))),
-        (Some(tti), _, Some(lowest)) => said.push(format!(
-            "It fell {} after the fault began; in the worst two windows {} of the requests were good.",
-            show_seconds(Some(tti)),
-            show_share(lowest)
-        )),
-        _ => {}
+    if let Some(tti_s) = recovery.tti_s {
+        let began = match show_seconds(Some(tti_s)) {
+            after if tti_s > 0.0 => format!("{after} after the fault began"),
+            _ => "As soon as the fault began".to_owned(),
+        };
+        said.extend(match (recovery.impact, lowest(run)) {
+            (Impact::LatencyOnly, _) => Some(format!(
+                "{began} latency rose, to {} times normal at the worst; no more requests failed.",
+                recovery.latency_ratio_max.map_or("-".to_owned(), show_number)
+            )),
+            (Impact::BacklogOnly, _) => Some(format!("{began} requests piled up; none failed for it.")),
+            (_, Some(lowest)) => Some(format!(
+                "{began} it fell; in the worst two windows {} of the requests were good.",
+                show_share(lowest)
+            )),
+            _ => None,
+        });
     }
     if let Some(lost) = &recovery.goodput_lost
         && lost.total() >= 1.0

@@ -110,6 +110,7 @@ async fn a_run_whose_faults_would_not_act_is_refused() {
     let problem = refusal(client.put_run("r", &request(&["stock"], true, &[rule("a")])).await);
     assert!(problem.status == 409 && problem.kind.ends_with(":faults-off"), "{problem}");
     assert!(client.put_run("r", &request(&["stock"], false, &[rule("a")])).await.unwrap().run.off);
+    assert!(client.put_run("lock", &request(&["payments"], true, &[])).await.is_ok(), "a lock alone injects nothing");
 }
 
 #[tokio::test]

@@ -53,12 +53,15 @@ pub struct Args {
     /// What goes to stdout
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Shown,
+    /// How long faults on attached sidecars outlive this process if it is killed
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = lease)]
+    lease: Duration,
     #[command(flatten)]
     exporter: ExporterArgs,
 }
 
 /// The exporter of a run.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub struct ExporterArgs {
     /// Where the run's own exporter listens; overrides the file's metrics.listen
     #[arg(long, value_name = "ADDRESS")]
@@ -86,6 +89,34 @@ enum Shown {
     Json,
 }
 
+/// How a run is conducted, whatever its experiment.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What an inconclusive verdict counts as.
+    pub inconclusive: WhenInconclusive,
+    /// How long faults on attached sidecars outlive this process if it is killed.
+    pub lease: Duration,
+    /// The run's exporter.
+    pub exporter: ExporterArgs,
+}
+
+impl Default for Settings {
+    /// Says when it is inconclusive; a lease of 30 s; no exporter but the file's.
+    fn default() -> Self {
+        Self { inconclusive: WhenInconclusive::Say, lease: LEASE, exporter: ExporterArgs::default() }
+    }
+}
+
+const LEASE: Duration = Duration::from_secs(30);
+/// Three renewals must fit in, each over the network.
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+
+fn lease(text: &str) -> Result<Duration, String> {
+    let lease = parse_duration(text).map_err(|error| error.to_string())?;
+    let long_enough = lease >= SHORTEST_LEASE;
+    long_enough.then_some(lease).ok_or_else(|| "a lease takes a second or more, such as 30s".to_owned())
+}
+
 /// Runs the experiment and writes its reports.
 pub fn run(args: Args) -> Outcome {
     let Some(file) = &args.file else {
@@ -102,7 +133,8 @@ pub fn run(args: Args) -> Outcome {
         Inconclusive::Pass => WhenInconclusive::Pass,
         Inconclusive::Fail => WhenInconclusive::Fail,
     };
-    let finished = conduct(&experiment, target, inconclusive, &args.exporter)?;
+    let settings = Settings { inconclusive, lease: args.lease, exporter: args.exporter };
+    let finished = conduct(&experiment, target, &settings)?;
     show(&finished.result, &args.out, args.format == Shown::Json)
 }
 
@@ -118,12 +150,7 @@ fn resolve(experiment: &Experiment, allowed: &[String]) -> Result<Target, Failur
 ///
 /// # Errors
 /// When it could not begin.
-pub fn conduct(
-    experiment: &Experiment,
-    target: Target,
-    inconclusive: WhenInconclusive,
-    exporter: &ExporterArgs,
-) -> Result<Finished, Failure> {
+pub fn conduct(experiment: &Experiment, target: Target, settings: &Settings) -> Result<Finished, Failure> {
     logging::init(logging::Options {
         json: false,
         color: output::colored(output::Stream::Stderr),
@@ -135,7 +162,7 @@ pub fn conduct(
     let finished = runtime.block_on(async {
         let _timer = clock::install().context("no timer")?;
         let interrupt = interrupts()?;
-        let mut stage = Stage::set(experiment, &target, exporter).await?;
+        let mut stage = Stage::set(experiment, &target, settings).await?;
         let metrics = stage.metrics();
         let mut spectators: Vec<Box<dyn Spectator>> =
             vec![Box::new(Terminal::new()), Box::new(Exported(metrics.clone()))];
@@ -147,7 +174,7 @@ pub fn conduct(
             observer: Some(Arc::new(Metered(metrics.load()))),
             spectator: &mut spectators,
             interrupt,
-            inconclusive,
+            inconclusive: settings.inconclusive,
         };
         let finished = runner::run(experiment, means).await.map_err(Failure::CouldNotRun);
         stage.strike().await;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use tokio::net::TcpListener;
 
-use super::ExporterArgs;
+use super::Settings;
+use super::attach::Sidecars;
 use crate::cli::{Failure, output};
 use crate::clock;
 use crate::experiment::injector::{Injector, Several};
@@ -35,11 +36,9 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Starts the experiment's own proxies and exporter, and prepares what it attaches to.
-    pub(super) async fn set(
-        experiment: &Experiment,
-        target: &Target,
-        exporter: &ExporterArgs,
-    ) -> Result<Self, Failure> {
+    pub(super) async fn set(experiment: &Experiment, target: &Target, settings: &Settings) -> Result<Self, Failure> {
+        // First: a sidecar that is not there ends it before anything was started.
+        let sidecars = Sidecars::find(experiment, target, settings.lease).await?;
         let (store, metrics) = (Store::new(experiment.seed), Metrics::new());
         metrics.watch_rules(store.clone());
         let own: Vec<_> = experiment.own_proxies().cloned().collect();
@@ -57,15 +56,15 @@ impl Stage {
                 proxies.push(proxy);
             }
         }
-        let injector = injectors(experiment, &store, &metrics)?;
-        let in_front = proxies.iter().any(|proxy| leads_to(target, proxy.address()));
+        let in_front = sidecars.in_front || proxies.iter().any(|proxy| leads_to(target, proxy.address()));
+        let injector = injectors(experiment, &store, &metrics, sidecars);
         let seen_by = if in_front { AmplificationSource::Driver } else { AmplificationSource::Proxy };
-        let address = exporter.metrics.or(experiment.metrics);
+        let address = settings.exporter.metrics.or(experiment.metrics);
         let exporter_task = match address {
             Some(address) => Some(export(address, metrics.clone()).await?),
             None => None,
         };
-        Ok(Self { injector, proxies, metrics, seen_by, exporter: exporter_task, linger: exporter.linger })
+        Ok(Self { injector, proxies, metrics, seen_by, exporter: exporter_task, linger: settings.exporter.linger })
     }
 
     pub(super) fn injector(&mut self) -> &mut dyn Injector {
@@ -97,16 +96,15 @@ impl Stage {
 }
 
 /// The run's own proxies as one injector, and one for each sidecar.
-fn injectors(experiment: &Experiment, store: &Arc<Store>, metrics: &Arc<Metrics>) -> Result<Several, Failure> {
-    let mut all: Vec<Box<dyn Injector>> = Vec::new();
+fn injectors(experiment: &Experiment, store: &Arc<Store>, metrics: &Arc<Metrics>, sidecars: Sidecars) -> Several {
+    let mut all = sidecars.injectors;
     let own: Vec<String> = experiment.own_proxies().map(|proxy| proxy.name.clone()).collect();
     if !own.is_empty() {
         let metrics = metrics.clone();
         let received = move || own.iter().map(|name| metrics.received(name)).sum();
         all.push(Box::new(Local::new(store.clone(), &experiment.name, experiment.rules.clone(), received)));
     }
-    all.extend(super::attach::sidecars(experiment)?);
-    Ok(Several(all))
+    Several(all)
 }
 
 /// Whether load for the target arrives at this listener.

@@ -134,7 +134,7 @@ impl Exchange<'_> {
         if let Some(source) = self.drip.rate() {
             self.visit.plan.acted(source);
         }
-        let piece = self.drip.next(self.due);
+        let piece = self.drip.next();
         let told = self.client.send_body(piece.bytes, piece.is_last).await;
         if let Step::Done(exchanged) = self.told(told) {
             return Step::Done(exchanged);

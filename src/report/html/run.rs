@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::super::figures::{figures, quantile};
+use super::super::figures::{Figure, figures, quantile};
 use super::super::words;
 use super::markup::Text;
 use super::plot::Plot;
@@ -64,7 +64,7 @@ pub(super) fn section(run: &Run, result: &ExperimentResult) -> String {
     format!(
         concat!(
             "<section class=\"run\" id=\"run-{index}\">{head}{story}",
-            "<div class=\"tiles\">{tiles}</div>{charts}",
+            "{tiles}{charts}",
             "<div class=\"columns\"><section><h3>Expectations</h3>{expectations}</section>",
             "<section><h3>Remarks</h3>{notes}</section></div>",
             "<section><h3>Did the fault hit?</h3>{rules}</section>",
@@ -102,18 +102,23 @@ fn remarks(run: &Run, result: &ExperimentResult) -> Vec<String> {
 }
 
 fn tiles(run: &Run, plan: &PlanSummary) -> String {
-    figures(run, plan)
-        .iter()
-        .map(|figure| {
-            let class = if figure.value == "-" { "tile none" } else { "tile" };
-            format!(
-                "<div class=\"{class}\"><h4>{}</h4><b>{}</b><p>{}</p></div>",
-                figure.label,
-                Text(&figure.value),
-                Text(&figure.note)
-            )
-        })
-        .collect()
+    let figures = figures(run, plan);
+    let (columns, first) = columns(figures.len());
+    let tile = |figure: &Figure| {
+        let class = if figure.value == "-" { "tile none" } else { "tile" };
+        let (value, note) = (Text(&figure.value), Text(&figure.note));
+        format!("<div class=\"{class}\"><h4>{}</h4><b>{value}</b><p>{note}</p></div>", figure.label)
+    };
+    let tiles: String = figures.iter().map(tile).collect();
+    format!("<div class=\"tiles\" style=\"--columns:{columns};--first:{first}\">{tiles}</div>")
+}
+
+/// How many tiles stand in a row, and how many places the first and most important of them takes: so that the last
+/// row is as full as can be, rather with six in a row and two for the first.
+fn columns(tiles: usize) -> (usize, usize) {
+    let choices = [(6, 2), (6, 1), (6, 3), (5, 2), (5, 1), (5, 3)];
+    let empty = |&(columns, first): &(usize, usize)| (columns - (tiles + first - 1) % columns) % columns;
+    choices.into_iter().min_by_key(empty).unwrap_or((6, 2))
 }
 
 /// What was planned, after the defaults were filled in.
@@ -135,4 +140,16 @@ pub(super) fn plan(plan: &PlanSummary) -> String {
         ("windows are judged by", format!("{} gate, {}", plan.mode, quantile(plan.quantile))),
     ]);
     format!("{terms}<h4>Rules during the fault</h4>{}", list(&plan.rules))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::columns;
+
+    #[test]
+    fn the_last_row_of_tiles_is_as_full_as_can_be() {
+        for (tiles, expected) in [(7, (5, 3)), (9, (5, 2)), (10, (6, 3)), (11, (6, 2)), (12, (6, 1)), (13, (5, 3))] {
+            assert_eq!(columns(tiles), expected, "{tiles} tiles");
+        }
+    }
 }
