@@ -228,3 +228,23 @@ fn a_sidecar_that_is_not_there_or_has_no_such_proxy_ends_the_run_before_any_load
     assert_eq!(ended.code, Some(3), "{}", ended.stderr);
     assert!(ended.stderr.contains("\"stok\"") && ended.stderr.contains("there are: stock"), "{}", ended.stderr);
 }
+
+#[test]
+fn a_run_switches_all_its_sidecars_and_gives_them_back() {
+    let origin = origin();
+    let (busy, idle) = (Sidecar::start(&origin), Sidecar::start(&origin));
+    let both = format!("attach = [\"{}\", \"{}\"]", busy.url(), idle.url());
+    let folder = Folder::with(&experiment(&both, busy.proxy, ERROR));
+    let mut program = folder.start(&[]);
+    program.says("fault on");
+    busy.until("both were switched", || busy.status() == 503 && idle.status() == 503);
+    let ended = program.ends();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let run = &folder.result()["runs"][0];
+    assert_eq!(run["recovery"]["outcome"], "recovered");
+    assert_eq!(run["rules"].as_array().map(Vec::len), Some(1), "the same rule on two sidecars is one");
+    assert!(run["rules"][0]["injected"].as_u64() > Some(100), "{}", run["rules"]);
+    for sidecar in [busy, idle] {
+        assert_eq!((sidecar.status(), sidecar.rules()), (200, 0));
+    }
+}

@@ -9,4 +9,5 @@ mod support;
 mod attach;
 mod commands;
 mod file;
+mod injectors;
 mod outcomes;
