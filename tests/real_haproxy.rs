@@ -1,7 +1,8 @@
 //! A recovery time that is known from somewhere else: HAProxy takes a server back after five good checks, one second
 //! apart, and says so by syslog. What a run measures from its clients must be the same.
 //!
-//! Needs nginx and HAProxy (`scripts/setup test` installs them) and fails without them. Takes about 45 seconds.
+//! Needs nginx and HAProxy (`scripts/setup test` installs them) and fails without them. Takes about 40 seconds, and
+//! more on a machine that is too busy to measure anything.
 
 #![allow(
     clippy::expect_used,
@@ -21,12 +22,14 @@ use brownout::clock::Instant;
 use brownout::diagnostics::Node;
 use brownout::experiment::spec::Experiment;
 use brownout::report::{Format, terminal};
-use brownout::results::{Outcome, Run};
+use brownout::results::{ExperimentResult, Outcome, Run, Verdict};
 
 const EXPERIMENT: &str = "config/experiments/haproxy.toml";
 /// HAProxy's `inter` and `rise` below: after the fault it needs five checks in a row, of which the first comes within
 /// one interval.
 const IMPLIED_S: (f64, f64) = (4.0, 5.0);
+/// A machine may be busy; not for ever.
+const ATTEMPTS: usize = 3;
 /// How long a server may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -44,25 +47,36 @@ fn the_recovery_time_is_the_one_that_haproxys_own_log_tells() {
         "BROWNOUT_PORT" => Some(proxy.to_string()),
         _ => None,
     });
-    let target = experiment.scenario.target.resolve(&[]).expect("loopback is allowed");
-    let finished = conduct(&experiment, target, &Settings::default()).expect("the run can begin");
-    let (run, origin) = (&finished.result.runs[0], finished.origins[0]);
-
-    let mut summary = Vec::new();
-    let plain = terminal::Terminal { colour: false, report: None };
-    plain.write(&finished.result, &mut summary).expect("memory can be written to");
-    println!("{}", String::from_utf8_lossy(&summary));
-    let told = log.told();
+    let (result, origin) = valid_run(&experiment);
+    let run = &result.runs[0];
+    let told = log.told(origin);
     for (at, line) in &told {
-        println!("HAProxy, at {:7.3} s: {line}", seconds_between(origin, *at));
+        println!("HAProxy, at {at:7.3} s: {line}");
     }
 
     assert_eq!(run.recovery.outcome, Outcome::Recovered, "{}", run.recovery.reason);
-    compare(run, &told.iter().map(|(at, line)| (seconds_between(origin, *at), line.as_str())).collect::<Vec<_>>());
+    compare(run, &told);
+}
+
+/// Runs the experiment until it says something: where the machine was too busy for the driver, it says so, and that is
+/// neither right nor wrong.
+fn valid_run(experiment: &Experiment) -> (ExperimentResult, Instant) {
+    for _ in 0..ATTEMPTS {
+        let target = experiment.scenario.target.resolve(&[]).expect("loopback is allowed");
+        let finished = conduct(experiment, target, &Settings::default()).expect("the run can begin");
+        let mut summary = Vec::new();
+        let plain = terminal::Terminal { colour: false, report: None };
+        plain.write(&finished.result, &mut summary).expect("memory can be written to");
+        println!("{}", String::from_utf8_lossy(&summary));
+        if finished.result.verdict != Verdict::Invalid {
+            return (finished.result, finished.origins[0]);
+        }
+    }
+    panic!("{ATTEMPTS} runs, and none of them was valid: see above");
 }
 
 /// Holds what was measured against what HAProxy logged, on the run's clock.
-fn compare(run: &Run, log: &[(f64, &str)]) {
+fn compare(run: &Run, log: &[(f64, String)]) {
     let edges = &run.edges;
     let window_s = run.windows[0].width_s;
     let eps = edges.off_acknowledged - edges.off_sent;
@@ -191,9 +205,9 @@ impl Syslog {
         Self { port, lines }
     }
 
-    /// Everything that has come so far.
-    fn told(&self) -> Vec<(Instant, String)> {
-        self.lines.try_iter().collect()
+    /// Everything that has come so far, in seconds from this moment on.
+    fn told(&self, origin: Instant) -> Vec<(f64, String)> {
+        self.lines.try_iter().map(|(at, line)| (seconds_between(origin, at), line)).collect()
     }
 }
 

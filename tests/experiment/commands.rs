@@ -102,3 +102,13 @@ fn five_mistakes_are_told_at_once_each_with_its_line() {
     }
     assert!(ended.stderr.contains("5 problems"), "{}", ended.stderr);
 }
+
+#[test]
+fn the_experiments_that_are_shipped_are_right() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/config/experiments");
+    let files = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_brownout"));
+    let ports = [("NGINX_PORT", "1"), ("HAPROXY_PORT", "2"), ("BROWNOUT_PORT", "3")];
+    let output = check.arg("check").args(files).envs(ports).output().expect("the program can be started");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -31,7 +31,7 @@ use crate::units::{parse_duration, show_number};
 /// Run an experiment: warm-up, steady state, fault, recovery, verdict
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  brownout run config/experiments/haproxy.toml
+  brownout run config/experiments/checkout.toml
   brownout run checkout.toml --out results --set load.rate=800/s
   brownout run checkout.toml --metrics 127.0.0.1:7471 --linger 30s")]
 pub struct Args {
@@ -123,7 +123,7 @@ pub fn run(args: Args) -> Outcome {
         return Err(Failure::BadInput(Problems::one(
             "run",
             "no experiment file was named",
-            Some("for example brownout run config/experiments/haproxy.toml, or brownout demo to see one"),
+            Some("for example brownout run config/experiments/checkout.toml, or brownout demo to see one"),
         )));
     };
     let experiment = Experiment::load(file, &args.sets)?;
