@@ -102,7 +102,10 @@ pub(super) fn failure(failure: &Failure) {
     let error = if colored(Stream::Stderr) { "\x1b[1;31merror:\x1b[0m" } else { "error:" };
     match failure {
         Failure::BadInput(problems) => {
-            alert(problems);
+            // Files as they came, each in the order of its lines, whoever found what.
+            let mut sorted = problems.clone();
+            sorted.0.sort_by_key(|p| (problems.0.iter().position(|first| first.file == p.file), p.line));
+            alert(&sorted);
             let count = problems.0.len();
             alert(format_args!("{error} {count} {}", if count == 1 { "problem" } else { "problems" }));
         }

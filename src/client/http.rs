@@ -56,11 +56,11 @@ pub(super) async fn call(
     body: Vec<u8>,
 ) -> Result<Answer, ClientError> {
     let request = request(address, method, path, headers, body)?;
-    let unreachable = |source| ClientError::Unreachable { address: address.to_string(), source };
+    let unreachable = |reason| ClientError::Unreachable { address: address.to_string(), reason };
     let stream = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(unreachable)?;
     // Small writes that wait for each other would cost 40 ms.
     let _ = stream.set_nodelay(true);
-    let broken = |source| ClientError::Broken { address: address.to_string(), source };
+    let broken = |reason| ClientError::Broken { address: address.to_string(), reason };
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let exchange = async {
         let response = sender.send_request(request).await?;

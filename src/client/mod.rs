@@ -199,12 +199,12 @@ pub enum ClientError {
     #[error("\"{0}\" is not the address of an admin API (expected http://host:port)")]
     NotAnAddress(String),
     /// Nobody answers there.
-    #[error("the admin API at {address} cannot be reached: {source}")]
+    #[error("the admin API at {address} cannot be reached: {reason}")]
     Unreachable {
         /// Where it should be.
         address: String,
-        /// What the system says.
-        source: std::io::Error,
+        /// What the system says; part of the message, and therefore not also its source.
+        reason: std::io::Error,
     },
     /// It took too long.
     #[error("the admin API at {address} did not answer within {}", crate::units::show_duration(*after))]
@@ -215,12 +215,12 @@ pub enum ClientError {
         after: Duration,
     },
     /// The connection broke within the call, or what answers does not speak HTTP.
-    #[error("the admin API at {address} broke the connection: {source}")]
+    #[error("the admin API at {address} broke the connection: {reason}")]
     Broken {
         /// Where it should be.
         address: String,
-        /// What was wrong.
-        source: hyper::Error,
+        /// What was wrong; part of the message, and therefore not also its source.
+        reason: hyper::Error,
     },
     /// Something else than the admin API of this version answers there.
     #[error("the answer is not one of the admin API: {0}")]

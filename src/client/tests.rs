@@ -43,7 +43,9 @@ async fn a_call_carries_host_and_token_and_reads_the_answer() {
 #[tokio::test]
 async fn nobody_there_is_told_from_somebody_else() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    assert!(matches!(client(free).off().await, Err(ClientError::Unreachable { .. })));
+    let nobody = client(free).off().await.unwrap_err();
+    assert!(matches!(nobody, ClientError::Unreachable { .. }));
+    assert!(std::error::Error::source(&nobody).is_none(), "a report with its causes would say the reason twice");
     for page in
         ["HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"]
     {

@@ -140,6 +140,9 @@ impl Node {
         let origin = format!("--set {assignment}");
         let wrong = |message: &str| Problems::one(origin.clone(), message, Some("--set key=value, key as a.b.c"));
         let (path, text) = assignment.split_once('=').ok_or_else(|| wrong("has no \"=\""))?;
+        if path.split('.').any(str::is_empty) {
+            return Err(wrong("has an empty key"));
+        }
         let value = match Self::from_toml(&origin, &format!("v = {text}")) {
             Ok(Self { value: Value::Table(mut table), .. }) => table.swap_remove("v").map(|n| n.without_lines()),
             _ => None,
@@ -301,6 +304,7 @@ mod tests {
         );
         assert!(node.set("proxy.7.listen=x").is_err());
         assert!(node.set("nothing").is_err());
+        assert!(node.set("=1").is_err() && node.set("load..rate=1").is_err());
         assert!(node.set("load.rate.x=1").is_err());
     }
 }

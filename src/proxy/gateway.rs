@@ -88,7 +88,7 @@ impl Gateway {
         // Faults of the request side come first: the upstream must not see a request that they stop.
         if !visit.plan.is_empty() {
             let course = visit.plan.request_course(&view::request(client.request()));
-            let next = enforce::suffer(self, client, visit, &course.delays, &course.terminals).await;
+            let next = Box::pin(enforce::suffer(self, client, visit, &course.delays, &course.terminals)).await;
             if let Next::Ended(end) = next {
                 return end;
             }

@@ -98,7 +98,8 @@ impl Pool {
             return Ok(Link::h1(control, address, true));
         }
         tokio::select! {
-            dialled = self.dial(address, wanted) => dialled,
+            // Boxed, as whatever is seldom and large: every request's future would be as large.
+            dialled = Box::pin(self.dial(address, wanted)) => dialled,
             () = clock::sleep(self.upstream.timeouts().connect) => Err(Trouble::UpstreamConnectTimeout),
         }
     }
@@ -134,7 +135,7 @@ impl Pool {
                 }
             }
             // A stream that is given up is reset when it is dropped; its connection goes on.
-            Some(Parts::H2(session, peer)) => self.release_h2(*session, &peer).await,
+            Some(Parts::H2(session, peer)) => Box::pin(self.release_h2(*session, &peer)).await,
             _ => {}
         }
     }

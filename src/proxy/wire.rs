@@ -222,7 +222,7 @@ impl Control {
     pub(super) async fn close(&self) {
         let _ = SockRef::from(&self.socket).shutdown(std::net::Shutdown::Write);
         let swallow = async {
-            let mut sink = [0; 8192];
+            let mut sink = vec![0; 8192]; // on the heap: it would make every request's future as large
             while self.socket.readable().await.is_ok() {
                 match self.socket.try_read(&mut sink) {
                     Ok(0) => break,

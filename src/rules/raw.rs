@@ -31,8 +31,9 @@ pub fn read_rules(top: &mut Reader<'_>) -> Vec<RuleSpec> {
         let (before, line) = (problems.borrow().0.len(), reader.line());
         let Some(spec) = read_rule(reader, node) else { continue };
         if let Some(first) = first_lines.get(&spec.name) {
-            let first = first.map(|line| format!(" of line {line}")).unwrap_or_default();
-            let message = format!("rule \"{}\": has the name of the rule{first}", spec.name);
+            // JSON has no lines.
+            let first = first.map_or_else(|| "an earlier rule".to_owned(), |line| format!("the rule of line {line}"));
+            let message = format!("rule \"{}\": has the name of {first}", spec.name);
             top.complain_at(line, message, Some("names are unique within a layer"));
         } else {
             first_lines.insert(spec.name.clone(), line);
@@ -281,6 +282,19 @@ delay = { distribution = "percentiles", p50 = "80ms", p90 = "200ms", p99 = "900m
         let again = read_rules(&mut Reader::new("PUT /api/v1/rules", &node, "", &problems)).remove(0);
         assert!(problems.into_inner().is_empty() && again.same_content(&spec));
         assert_eq!(again.origin.to_string(), "PUT /api/v1/rules");
+    }
+
+    #[test]
+    fn two_rules_of_one_name_are_told_also_where_there_are_no_lines() {
+        let spec = rules(FULL).remove(0);
+        let body = serde_json::json!({ "rule": [spec.json.clone(), spec.json] });
+        let problems = std::cell::RefCell::default();
+        let kept = read_rules(&mut Reader::new("PUT /api/v1/rules", &Node::from_json(&body), "", &problems));
+        assert_eq!(kept.len(), 1);
+        assert_eq!(
+            problems.into_inner().to_string(),
+            "PUT /api/v1/rules: rule \"slow-checkout\": has the name of an earlier rule (names are unique within a layer)"
+        );
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Exchange<'_> {
         self.visit.upstream = Some(clock::now() - self.sent_at);
         // Faults of the response side: the upstream has done its work, its connection is held.
         if !self.visit.plan.is_empty()
-            && let Next::Ended(ended) = self.suffer(&mut head).await
+            && let Next::Ended(ended) = Box::pin(self.suffer(&mut head)).await
         {
             return Step::ended(ended);
         }
