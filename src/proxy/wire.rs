@@ -27,6 +27,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::watchdog::Watchdog;
 use crate::clock;
 
 /// Bytes that wait for company: head and body of a small message leave in one system call, worth 8 to 10 % of
@@ -56,6 +57,7 @@ pub(super) struct Control {
     /// What of `received` and `sent` has been told.
     told: (AtomicU64, AtomicU64),
     digest: Arc<SocketDigest>,
+    watchdog: Mutex<Watchdog>,
 }
 
 impl Control {
@@ -69,12 +71,23 @@ impl Control {
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             told: Default::default(),
+            watchdog: Mutex::default(),
         })
     }
 
     /// The connection as pingora's IO. One at a time: two would read each other's bytes.
     pub(super) fn wire(self: &Arc<Self>) -> Box<Wire> {
         Box::new(Wire(self.clone()))
+    }
+
+    /// The connection's timer, which the requests of a connection hand on to each other; a new one while it is lent.
+    pub(super) fn borrow_watchdog(&self) -> Watchdog {
+        std::mem::take(&mut *self.watchdog.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Gives the timer back, for the next request.
+    pub(super) fn return_watchdog(&self, watchdog: Watchdog) {
+        *self.watchdog.lock().unwrap_or_else(PoisonError::into_inner) = watchdog;
     }
 
     fn buffer(&self) -> MutexGuard<'_, BytesMut> {
