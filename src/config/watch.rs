@@ -25,6 +25,8 @@ const POLL: Duration = Duration::from_secs(2);
 pub struct Watch {
     config: PathBuf,
     rules_dir: PathBuf,
+    /// What the configuration names besides.
+    others: Vec<PathBuf>,
     hints: mpsc::Receiver<()>,
     watcher: Option<RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
@@ -49,6 +51,7 @@ impl Watch {
         let mut watch = Self {
             config: config.to_owned(),
             rules_dir: rules_dir.to_owned(),
+            others: Vec::new(),
             hints,
             watcher,
             watched: BTreeSet::new(),
@@ -64,6 +67,16 @@ impl Watch {
     pub fn set_rules_dir(&mut self, rules_dir: &Path) {
         if self.rules_dir != rules_dir {
             rules_dir.clone_into(&mut self.rules_dir);
+            self.arm();
+            self.seen = self.fingerprint();
+        }
+    }
+
+    /// Follows these files, too, from now on: certificates and keys. As with [`new`](Self::new), what is read of them
+    /// after this call is either current or followed by a tick.
+    pub fn set_others(&mut self, others: Vec<PathBuf>) {
+        if self.others != others {
+            self.others = others;
             self.arm();
             self.seen = self.fingerprint();
         }
@@ -101,7 +114,7 @@ impl Watch {
     /// every hint; a folder that cannot be watched turns to polling.
     fn arm(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
-        let wanted = folders(&self.config, &self.rules_dir);
+        let wanted = folders(&self.config, &self.rules_dir, &self.others);
         for gone in self.watched.difference(&wanted) {
             // A folder that was removed is no longer watched anyway.
             let _ = watcher.unwatch(gone);
@@ -123,7 +136,7 @@ impl Watch {
     fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         let files = rule_files(&self.rules_dir).unwrap_or_default();
-        for file in files.iter().chain([&self.config]) {
+        for file in files.iter().chain([&self.config]).chain(&self.others) {
             file.hash(&mut hasher);
             std::fs::read(file).ok().hash(&mut hasher);
         }
@@ -155,10 +168,11 @@ async fn settle(hints: &mut mpsc::Receiver<()>) {
 
 /// Every folder in which something must be seen to happen: around the file and the folder as named, where links lead,
 /// and, for what does not exist yet, the nearest folder above that does.
-fn folders(config: &Path, rules_dir: &Path) -> BTreeSet<PathBuf> {
+fn folders(config: &Path, rules_dir: &Path, others: &[PathBuf]) -> BTreeSet<PathBuf> {
     let mut folders = BTreeSet::new();
     folders.insert(nearest_folder(rules_dir));
-    for path in rule_files(rules_dir).unwrap_or_default().iter().map(PathBuf::as_path).chain([config, rules_dir]) {
+    let rules = rule_files(rules_dir).unwrap_or_default();
+    for path in rules.iter().chain(others).map(PathBuf::as_path).chain([config, rules_dir]) {
         folders.insert(nearest_folder(above(path)));
         if let Ok(target) = path.canonicalize() {
             folders.insert(nearest_folder(above(&target)));
