@@ -5,6 +5,7 @@
 //! Under both lies a [`wire`]. [`Proxy`] is one listener with its upstream, [`Shards`] the threads that carry them.
 
 mod answer;
+mod body;
 mod client;
 mod connection;
 mod drip;
