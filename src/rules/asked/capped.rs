@@ -15,7 +15,7 @@ pub(super) struct Capped {
 }
 
 impl Capped {
-    pub(super) fn new(inside: Arc<dyn Fault>, longest: Duration) -> Arc<dyn Fault> {
+    pub(super) fn around(inside: Arc<dyn Fault>, longest: Duration) -> Arc<dyn Fault> {
         Arc::new(Self { inside, longest })
     }
 

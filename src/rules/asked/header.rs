@@ -74,7 +74,7 @@ fn read(allowed: &ClientFaults, entry: &ListEntry, problems: &RefCell<Problems>)
     table.insert("kind".to_owned(), Node { line: None, value: Value::Text(kind.clone()) });
     let node = Node { line: None, value: Value::Table(table) };
     let (kind, fault) = faults::compile(Reader::new(FAULT_HEADER, &node, "fault", problems), "asked")?;
-    Some(Wish { kind: kind.name, fault: Capped::new(fault, allowed.max_delay), probability })
+    Some(Wish { kind: kind.name, fault: Capped::around(fault, allowed.max_delay), probability })
 }
 
 fn value_of(item: &BareItem) -> Value {
