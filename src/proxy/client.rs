@@ -79,6 +79,11 @@ impl Client {
         &mut self.session
     }
 
+    /// Its connection.
+    pub(super) fn control(&self) -> &Control {
+        &self.control
+    }
+
     pub(super) fn is_h2(&self) -> bool {
         self.session.is_http2()
     }

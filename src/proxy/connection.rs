@@ -91,20 +91,23 @@ impl Connection {
         let mut shutdown = self.shutdown.clone();
         let before = self.control.received();
         let (mut heard, mut stopping) = (before, false);
+        let mut watchdog = self.control.borrow_watchdog();
         let mut read = std::pin::pin!(session.read_request());
-        loop {
+        let read = loop {
             let has_said_more_than = |so_far| self.control.received() > so_far;
             tokio::select! {
                 biased;
-                read = &mut read => return Some(read),
+                read = &mut read => break Some(read),
                 () = stopped_while_quiet(&mut shutdown, &self.control), if !stopping => {
                     stopping = true;
-                    if !has_said_more_than(before) { return None }
+                    if !has_said_more_than(before) { break None }
                 }
-                () = clock::sleep(self.gateway.keepalive()) => if !has_said_more_than(heard) { return None },
+                () = watchdog.bark(clock::now() + self.gateway.keepalive()) => if !has_said_more_than(heard) { break None },
             }
             heard = self.control.received();
-        }
+        };
+        self.control.return_watchdog(watchdog);
+        read
     }
 
     /// Answers what could not be read as a request.

@@ -24,6 +24,7 @@ mod shard;
 mod upstream;
 mod view;
 mod visit;
+mod watchdog;
 mod wire;
 
 pub use listener::{Draining, Proxy, Surroundings};

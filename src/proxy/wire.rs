@@ -28,6 +28,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::watchdog::Watchdog;
 use crate::clock;
 
 /// Bytes that wait for company: head and body of a small message leave in one system call, worth 8 to 10 % of
@@ -59,6 +60,7 @@ pub(super) struct Control {
     digest: Arc<SocketDigest>,
     /// Whose address the other end has.
     peer: Option<IpAddr>,
+    watchdog: Mutex<Watchdog>,
 }
 
 impl Control {
@@ -73,6 +75,7 @@ impl Control {
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             told: Default::default(),
+            watchdog: Mutex::default(),
         })
     }
 
@@ -84,6 +87,16 @@ impl Control {
     /// The address of the other end, without its port.
     pub(super) fn peer(&self) -> Option<IpAddr> {
         self.peer
+    }
+
+    /// The connection's timer, which the requests of a connection hand on to each other; a new one while it is lent.
+    pub(super) fn borrow_watchdog(&self) -> Watchdog {
+        std::mem::take(&mut *self.watchdog.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Gives the timer back, for the next request.
+    pub(super) fn return_watchdog(&self, watchdog: Watchdog) {
+        *self.watchdog.lock().unwrap_or_else(PoisonError::into_inner) = watchdog;
     }
 
     fn buffer(&self) -> MutexGuard<'_, BytesMut> {
