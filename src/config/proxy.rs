@@ -7,12 +7,14 @@ use std::thread::available_parallelism;
 use url::Url;
 
 use super::address::Listen;
+use super::client_faults;
 use super::route::{self, RouteConfig};
 use super::sections::Token;
 use super::timeouts::Timeouts;
 use super::tls;
 use super::upstream::Upstream;
 use crate::diagnostics::{Reader, nearest};
+use crate::rules::ClientFaults;
 use crate::tls::{ClientTls, ServerTls};
 
 /// What a listener speaks.
@@ -56,6 +58,8 @@ pub struct ProxyConfig {
     pub shards: NonZeroUsize,
     /// Named matches, first match first.
     pub routes: Vec<RouteConfig>,
+    /// What clients may ask for themselves; nothing by default.
+    pub client_faults: Option<ClientFaults>,
 }
 
 impl ProxyConfig {
@@ -189,6 +193,7 @@ fn read_listener(reader: &mut Reader<'_>, name: Option<String>, listen: Option<S
     let marks = reader.or("marks", true);
     let shards = read_shards(reader);
     let routes = route::read_all(reader);
+    let client_faults = client_faults::read(reader);
     Some(ProxyConfig {
         name: name?,
         protocol,
@@ -201,6 +206,7 @@ fn read_listener(reader: &mut Reader<'_>, name: Option<String>, listen: Option<S
         marks,
         shards,
         routes,
+        client_faults,
     })
 }
 

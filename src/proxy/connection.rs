@@ -142,9 +142,9 @@ impl HttpServerApp for Connection {
             return None;
         }
         let started = clock::now();
-        let (plan, route) = self.gateway.plan(&client);
-        let mut account =
-            Account { connection: self, client: &mut client, visit: Visit::new(plan, route, started), end: None };
+        let visit = Visit::new(Plan::none(), None, started);
+        let mut account = Account { connection: self, client: &mut client, visit, end: None };
+        (account.visit.plan, account.visit.route) = self.gateway.plan(account.client).await;
         let end = self.gateway.serve(account.client, &mut account.visit).await;
         account.end = Some(end);
         drop(account);

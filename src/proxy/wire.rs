@@ -16,6 +16,7 @@ mod cipher;
 mod secure;
 
 use std::io::{self, ErrorKind, IoSlice};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -68,6 +69,8 @@ pub(super) struct Control {
     /// What of `received` and `sent` has been told.
     told: (AtomicU64, AtomicU64),
     digest: Arc<SocketDigest>,
+    /// Whose address the other end has.
+    peer: Option<IpAddr>,
     watchdog: Mutex<Watchdog>,
 }
 
@@ -96,6 +99,7 @@ impl Control {
         let _ = socket.set_nodelay(true);
         Arc::new(Self {
             digest: Arc::new(SocketDigest::from_raw_fd(socket.as_raw_fd())),
+            peer: socket.peer_addr().ok().map(|address| address.ip().to_canonical()),
             socket,
             secure: cipher.is_some(),
             pile: Mutex::new(Pile { out: BytesMut::new(), cipher }),
@@ -111,6 +115,11 @@ impl Control {
     /// The connection as pingora's IO. One at a time: two would read each other's bytes.
     pub(super) fn wire(self: &Arc<Self>) -> Box<Wire> {
         Box::new(Wire(self.clone()))
+    }
+
+    /// The address of the other end, without its port.
+    pub(super) fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 
     /// The connection's timer, which the requests of a connection hand on to each other; a new one while it is lent.
