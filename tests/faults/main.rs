@@ -13,3 +13,6 @@ mod release;
 mod slow_body;
 mod swap;
 mod timeout;
+mod tls;
+
+use support::*;
