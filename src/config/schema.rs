@@ -229,3 +229,42 @@ fn definitions() -> Map<String, Value> {
     all.extend(SECTIONS.iter().map(|section| (section.name.to_owned(), schema_of(section))));
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::diagnostics::Node;
+
+    const PROXY: &str = "name = \"web\"\nlisten = \"127.0.0.1:1\"\nupstream = \"http://127.0.0.1:2\"\n";
+
+    /// A configuration with a key that nobody knows in one of its tables.
+    fn with_unknown_key(section: &str) -> String {
+        const UNKNOWN: &str = "qqqqqqqqqqqq = 1";
+        match section {
+            "config" => format!("{UNKNOWN}\n[[proxy]]\n{PROXY}"),
+            "proxy" => format!("[[proxy]]\n{PROXY}{UNKNOWN}\n"),
+            "route" => format!("[[proxy]]\n{PROXY}[[proxy.route]]\n{UNKNOWN}\n"),
+            "client_faults" => format!("[[proxy]]\n{PROXY}[proxy.client_faults]\nenvoy = true\n{UNKNOWN}\n"),
+            table => format!("[[proxy]]\n{PROXY}[{table}]\n{UNKNOWN}\n"),
+        }
+    }
+
+    #[test]
+    fn the_tables_have_the_keys_that_are_read_and_no_others() {
+        for section in SECTIONS {
+            let document = Node::from_toml("b.toml", &with_unknown_key(section.name)).unwrap();
+            let problems = Config::resolve(Path::new("b.toml"), &document).unwrap_err().to_string();
+            let listed = problems.lines().find(|line| line.contains("unknown key \"qqqqqqqqqqqq\""));
+            let (_, known) =
+                listed.and_then(|line| line.split_once("(known keys: ")).unwrap_or_else(|| panic!("{problems}"));
+            let mut known: Vec<_> = known.trim_end_matches(')').split(", ").filter(|key| *key != "attach").collect();
+            let mut told: Vec<_> = section.keys.iter().map(|key| key.name).collect();
+            known.sort_unstable();
+            told.sort_unstable();
+            assert_eq!(told, known, "{}", section.name);
+        }
+    }
+}
