@@ -88,6 +88,11 @@ impl Client {
         self.session.is_http2()
     }
 
+    /// Whether it is spoken to over TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.control.is_secure()
+    }
+
     /// All of its body has been read and heard, or it has none.
     pub(super) fn is_request_done(&mut self) -> bool {
         self.early.is_empty() && self.session.is_body_done()

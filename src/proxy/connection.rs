@@ -10,8 +10,10 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::server::ShutdownWatch;
 use pingora::{ErrorType, Result};
+use tokio::net::TcpStream;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::accept::{self, stopped_while_quiet};
 use super::answer;
 use super::client::Client;
 use super::gateway::Gateway;
@@ -43,19 +45,12 @@ impl Connection {
     /// Serves a connection to its end.
     pub(super) async fn serve(
         gateway: Arc<Gateway>,
-        control: Arc<Control>,
+        socket: TcpStream,
         running: TaskTrackerToken,
         mut shutdown: ShutdownWatch,
     ) {
-        let first_bytes = tokio::select! {
-            biased;
-            first_bytes = control.detect_h2() => first_bytes,
-            () = stopped_while_quiet(&mut shutdown, &control) => return,
-            () = clock::sleep(gateway.keepalive()) => return,
-        };
-        if first_bytes.is_err() {
-            return;
-        }
+        // Boxed: handshakes are large, seldom, and over when requests begin.
+        let Some(control) = Box::pin(accept::open(&gateway, socket, &mut shutdown)).await else { return };
         let mut options = HttpServerOptions::default();
         options.h2c = true;
         options.h2_idle_timeout = Some(gateway.keepalive());
@@ -132,14 +127,6 @@ impl Connection {
             marks: "",
             bytes: self.control.take_bytes(),
         });
-    }
-}
-
-/// Resolves when the proxy stops and nothing of a request has come so far.
-async fn stopped_while_quiet(shutdown: &mut ShutdownWatch, control: &Control) {
-    let _ = shutdown.wait_for(|stop| *stop).await;
-    if !control.is_quiet(true) {
-        std::future::pending().await
     }
 }
 
