@@ -10,7 +10,8 @@ const fn key(name: &'static str, shape: Shape, example: &'static str, meaning: &
 }
 
 /// The tables of a configuration file, the file itself first.
-pub static SECTIONS: &[Section] = &[CONFIG, ADMIN, METRICS, PROXY, CLIENT_FAULTS, ROUTE, RULES, SAFETY, LOG, DRAIN];
+pub static SECTIONS: &[Section] =
+    &[CONFIG, ADMIN, METRICS, PROXY, TLS, UPSTREAM_TLS, CLIENT_FAULTS, ROUTE, RULES, SAFETY, LOG, DRAIN];
 
 const CONFIG: Section = Section {
     name: "config",
@@ -84,6 +85,33 @@ const PROXY: Section = Section {
             "{ envoy = true }",
             "what clients may ask for themselves; default: nothing",
         ),
+    ],
+};
+
+const TLS: Section = Section {
+    name: "tls",
+    written: "[proxy.tls]",
+    keys: &[
+        key("certificate", Shape::Text, "\"certs/web.pem\"", "required: the chain, a PEM file beside this one"),
+        key("key", Shape::Text, "\"certs/web.key\"", "required: its key"),
+        key("client_ca", Shape::Text, "\"certs/clients.pem\"", "clients must show a certificate of one of these"),
+        key("alpn", Shape::Texts, "[\"h2\", \"http/1.1\"]", "what is offered"),
+        key("min_version", Shape::Text, "\"1.3\"", "the lowest version of TLS"),
+        key("handshake_timeout", Shape::Duration, "\"10s\"", "how long a handshake may take"),
+    ],
+};
+
+const UPSTREAM_TLS: Section = Section {
+    name: "upstream_tls",
+    written: "[proxy.upstream_tls]",
+    keys: &[
+        key("ca", Shape::Text, "\"certs/ca.pem\"", "whom upstreams are believed; default: the system's"),
+        key("certificate", Shape::Text, "\"certs/me.pem\"", "what is shown to upstreams"),
+        key("key", Shape::Text, "\"certs/me.key\"", "its key"),
+        key("server_name", Shape::Text, "\"shop.example\"", "the name that the certificate must have"),
+        key("verify", Shape::Flag, "false", "whether the certificate is checked; default: `true`"),
+        key("alpn", Shape::Texts, "[\"h2\", \"http/1.1\"]", "what is offered"),
+        key("min_version", Shape::Text, "\"1.3\"", "the lowest version of TLS"),
     ],
 };
 
@@ -247,6 +275,10 @@ mod tests {
             "config" => format!("{UNKNOWN}\n[[proxy]]\n{PROXY}"),
             "proxy" => format!("[[proxy]]\n{PROXY}{UNKNOWN}\n"),
             "route" => format!("[[proxy]]\n{PROXY}[[proxy.route]]\n{UNKNOWN}\n"),
+            "tls" | "upstream_tls" => {
+                let proxy = PROXY.replace("http:", "https:");
+                format!("[[proxy]]\n{proxy}[proxy.{section}]\n{UNKNOWN}\n")
+            }
             "client_faults" => format!("[[proxy]]\n{PROXY}[proxy.client_faults]\nenvoy = true\n{UNKNOWN}\n"),
             table => format!("[[proxy]]\n{PROXY}[{table}]\n{UNKNOWN}\n"),
         }
