@@ -48,8 +48,14 @@ fn lookup(store: &Arc<Store>, path: &str) -> f64 {
     let mut headers = HeaderMap::new();
     headers.insert("user-agent", "bench".parse().unwrap());
     headers.insert("accept", "*/*".parse().unwrap());
-    let request =
-        RequestView { method: &Method::GET, host: "shop.example", path, query: Some("a=b"), headers: &headers };
+    let request = RequestView {
+        method: &Method::GET,
+        host: "shop.example",
+        path,
+        query: Some("a=b"),
+        headers: &headers,
+        client: None,
+    };
     let round = || {
         let start = Instant::now();
         for _ in 0..LOOKUPS {

@@ -127,6 +127,7 @@ impl Request {
             path: &self.path,
             query: self.query.as_deref(),
             headers: &self.headers,
+            client: None,
         }
     }
 }

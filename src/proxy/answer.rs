@@ -15,8 +15,12 @@ use crate::telemetry::events::{ExchangeOutcome, Trouble};
 /// Sends a fault's answer. The connection stays usable: an unread request body is read and dropped afterwards.
 pub(super) async fn send(gateway: &Gateway, client: &mut Client, visit: &mut Visit, answer: &Answer) -> End {
     visit.outcome = ExchangeOutcome::Injected;
-    let Ok(head) = head(answer.status, &answer.headers, answer.body.len()) else { return End::Closed };
-    write(gateway, client, visit, head, answer.body.clone()).await
+    let body = match &answer.template {
+        Some(template) => Bytes::from(template.render(&client.view())),
+        None => answer.body.clone(),
+    };
+    let Ok(head) = head(answer.status, &answer.headers, body.len()) else { return End::Closed };
+    write(gateway, client, visit, head, body).await
 }
 
 /// Says what trouble the proxy itself has; the connection stays usable.

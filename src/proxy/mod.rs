@@ -7,7 +7,9 @@
 mod answer;
 mod client;
 mod connection;
+mod copies;
 mod drip;
+mod edit;
 mod enforce;
 mod exchange;
 mod frames;
@@ -20,6 +22,7 @@ mod outlet;
 mod pool;
 mod router;
 mod shard;
+mod upload;
 mod upstream;
 mod view;
 mod visit;

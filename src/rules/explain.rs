@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
 use super::odds::odds;
@@ -64,14 +63,13 @@ pub struct ExplainedFault {
     pub share: f64,
 }
 
-/// Holds a request to `proxy` against rules in composition order. An answer of the upstream is taken to be a plain 200.
+/// Holds a request to `proxy` against rules in composition order. The upstream is taken to answer as [`ResponseView::typical`].
 pub fn explain<'a>(
     rules: impl IntoIterator<Item = &'a RuleSpec>,
     proxy: &str,
     request: &RequestView<'_>,
 ) -> Explanation {
-    let headers = HeaderMap::new();
-    let response = ResponseView { status: StatusCode::OK, headers: &headers };
+    let response = ResponseView::typical();
     let rules: Vec<&RuleSpec> = rules.into_iter().collect();
     let spared: Vec<_> = rules.iter().map(|rule| rule.spares(proxy, request)).collect();
     let acting = rules.iter().zip(&spared).filter(|(rule, spared)| rule.enabled && spared.is_none());

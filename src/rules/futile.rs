@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method};
 
 use super::check::problem;
 use super::matcher::Conditions;
@@ -76,7 +76,8 @@ impl Winners {
         let mut winners: HashMap<String, Vec<usize>> = HashMap::new();
         for (at, rule) in rules.iter().enumerate() {
             let unlimited = rule.concurrent.is_none() && rule.lease.is_none() && rule.exclude.is_empty();
-            if unlimited && rule.enabled && rule.trigger == Trigger::Probability(1.0) {
+            let certain = rule.faults.iter().all(|spec| spec.fault.is_certain());
+            if unlimited && certain && rule.enabled && rule.trigger == Trigger::Probability(1.0) {
                 winners.entry(match_text(rule)).or_default().push(at);
             }
         }
@@ -120,9 +121,12 @@ fn reaches(other: &RuleSpec, rule: &RuleSpec) -> bool {
 /// Whether no fault of the `loser`-th of two rules ever acts when both hit.
 fn wins(rules: [&RuleSpec; 2], loser: usize) -> bool {
     let headers = HeaderMap::new();
-    let request = RequestView { method: &Method::GET, host: "", path: "/", query: None, headers: &headers };
-    let response = ResponseView { status: StatusCode::OK, headers: &headers };
-    odds(&rules, &request, &response).shares.get(loser).is_some_and(|shares| shares.iter().all(|share| *share == 0.0))
+    let request =
+        RequestView { method: &Method::GET, host: "", path: "/", query: None, headers: &headers, client: None };
+    odds(&rules, &request, &ResponseView::typical())
+        .shares
+        .get(loser)
+        .is_some_and(|shares| shares.iter().all(|share| *share == 0.0))
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ mod testing {
                 Some((path, query)) => (path, Some(query)),
                 None => (self.target.as_str(), None),
             };
-            RequestView { method: &self.method, host: &self.host, path, query, headers: &self.headers }
+            RequestView { method: &self.method, host: &self.host, path, query, headers: &self.headers, client: None }
         }
     }
 

@@ -9,9 +9,11 @@ use smallvec::SmallVec;
 
 use super::set::Rule;
 use super::state::Unacted;
+use crate::clock;
 use crate::dice::Dice;
 use crate::faults::compose::{self, RequestCourse, ResponseCourse, Source};
-use crate::faults::{RequestView, ResponseView};
+use crate::faults::memory::Memory;
+use crate::faults::{MessageEffect, MessageView, RequestView, ResponseView, Side};
 
 /// The hits of one request, in composition order. Nothing is allocated while there is none.
 ///
@@ -57,18 +59,30 @@ impl Plan {
         self.hits.push(Hit { rule, epoch, dice, acted: 0, departed: false, over: false });
     }
 
-    /// What the request will suffer before the upstream is contacted. Settled hits ask for nothing.
+    /// What the request will suffer before the upstream is contacted. Settled hits ask for nothing. Asked once: faults
+    /// that remember count it.
     pub fn request_course(&self, request: &RequestView<'_>) -> RequestCourse {
-        compose::request_course(
-            self.asked().map(|(source, hit)| (source, hit.fault(source).on_request(request, hit.dice_of(source)))),
-        )
+        let now = clock::now();
+        compose::request_course(self.asked().map(|(source, hit)| {
+            let (dice, memory) = (hit.dice_of(source), hit.memory_of(source));
+            (source, hit.fault(source).on_request_knowing(request, dice, memory, now))
+        }))
     }
 
     /// What the response will suffer. Settled hits ask for nothing.
     pub fn response_course(&self, response: &ResponseView<'_>) -> ResponseCourse {
-        compose::response_course(
-            self.asked().map(|(source, hit)| (source, hit.fault(source).on_response(response, hit.dice_of(source)))),
-        )
+        let now = clock::now();
+        compose::response_course(self.asked().map(|(source, hit)| {
+            let (dice, memory) = (hit.dice_of(source), hit.memory_of(source));
+            (source, hit.fault(source).on_response_knowing(response, dice, memory, now))
+        }))
+    }
+
+    /// What a fault does to a WebSocket message; nothing if its hit is settled. Both directions draw apart.
+    pub fn message_effect(&self, source: Source, message: &MessageView) -> MessageEffect {
+        let Some(hit) = self.hits.get(source.hit).filter(|hit| !hit.over) else { return MessageEffect::default() };
+        let side = if message.side == Side::Request { 0 } else { 1 };
+        hit.fault(source).on_message(message, hit.dice_of(source).of_part(2 * message.number + side))
     }
 
     fn asked(&self) -> impl Iterator<Item = (Source, &Hit)> {
@@ -152,6 +166,10 @@ impl Hit {
 
     fn dice_of(&self, source: Source) -> Dice {
         self.dice.of_fault(source.fault)
+    }
+
+    fn memory_of(&self, source: Source) -> &Memory {
+        &self.rule.state.memories[source.fault]
     }
 
     fn is_released(&self) -> bool {

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::Serialize;
 use tokio::sync::Notify;
 
+use crate::faults::memory::Memory;
+
 /// The release of one rule name in one layer, over all versions of its content.
 ///
 /// The epoch grows with each release. A rule in a set knows the epoch at which it went live; its hits are released as
@@ -85,6 +87,8 @@ pub(super) struct State {
     pub(super) hits: Ends,
     /// Each fault of the rule.
     pub(super) faults: Box<[Ends]>,
+    /// What each fault of the rule remembers.
+    pub(super) memories: Box<[Memory]>,
 }
 
 impl State {
@@ -97,6 +101,7 @@ impl State {
             last_matched: AtomicU64::new(0),
             hits: Ends::default(),
             faults: (0..faults).map(|_| Ends::default()).collect(),
+            memories: (0..faults).map(|_| Memory::default()).collect(),
         }
     }
 

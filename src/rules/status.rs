@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use serde::Serialize;
 
 use super::layer::Layer;
@@ -43,6 +44,9 @@ pub struct FaultStatus {
     pub does: String,
     /// Since the rule's content is what it is; what came before the fault's own decision is the rule's.
     pub counts: Counts,
+    /// Figures of the fault's own, such as who came back too early; since the rule's content is what it is.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub figures: IndexMap<&'static str, u64>,
 }
 
 /// The figures of one rule name and one kind of fault over the whole life of the store: over all layers, versions and

@@ -235,6 +235,13 @@ fn status(layer: &Layer, entry: &Entry, now: Instant, born: Instant) -> RuleStat
                 kind: fault.kind,
                 does: fault.fault.describe(),
                 counts: state.counts_of([at]),
+                figures: state
+                    .memories
+                    .get(at)
+                    .map(|m| fault.fault.figures(m))
+                    .unwrap_or_default()
+                    .into_iter()
+                    .collect(),
             })
             .collect(),
         origin: spec.origin.to_string(),

@@ -46,7 +46,10 @@ fn error_rule(name: &str) -> String {
 /// Plans one request and lets it go: the rule matched, triggered and was skipped.
 fn hit(set: &RuleSet) {
     let headers = HeaderMap::new();
-    drop(set.plan("p", &RequestView { method: &Method::GET, host: "", path: "/", query: None, headers: &headers }));
+    drop(set.plan(
+        "p",
+        &RequestView { method: &Method::GET, host: "", path: "/", query: None, headers: &headers, client: None },
+    ));
 }
 
 fn recovery() -> Recovery {
