@@ -99,8 +99,7 @@ struct Body {
 fn compile(reader: &mut Reader<'_>) -> Option<Arc<dyn Fault>> {
     let sides = [("response", Side::Response), ("request", Side::Request)];
     let side = choice(reader, "direction", &sides, Side::Response);
-    let replace: Option<String> =
-        if reader.has("replace") { Some(reader.required("replace", "\"{}\"")?) } else { None };
+    let replace: Option<String> = reader.optional("replace");
     let content_type = content_type(reader);
     let merge = merge(reader);
     let limit = reader.optional::<ByteSize>("limit");
@@ -126,7 +125,7 @@ fn compile(reader: &mut Reader<'_>) -> Option<Arc<dyn Fault>> {
             Rewrite::Merge { patch, limit }
         }
         (None, None) => {
-            if !reader.has("merge") {
+            if !reader.has("merge") && !reader.has("replace") {
                 let cure = "add replace = \"{}\" or merge = { price = 0 }";
                 reader.complain("says not what the body becomes".to_owned(), Some(cure));
             }

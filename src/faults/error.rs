@@ -47,7 +47,7 @@ fn compile(reader: &mut Reader<'_>) -> Option<Arc<dyn Fault>> {
         return compile_grpc(reader);
     }
     grpc::read(reader);
-    if reader.has("grpc_in") {
+    if reader.node("grpc_in").is_some() {
         reader.reject("grpc_in", "has no effect without grpc_status", Some("leave it out"));
     }
     let status = status(reader);

@@ -7,6 +7,7 @@ use pingora::http::ResponseHeader;
 
 use super::client::{Client, Gone};
 use super::gateway::Gateway;
+use super::view;
 use super::visit::{End, Visit};
 use crate::faults::Answer;
 use crate::names;
@@ -16,7 +17,7 @@ use crate::telemetry::events::{ExchangeOutcome, Trouble};
 pub(super) async fn send(gateway: &Gateway, client: &mut Client, visit: &mut Visit, answer: &Answer) -> End {
     visit.outcome = ExchangeOutcome::Injected;
     let body = match &answer.template {
-        Some(template) => Bytes::from(template.render(&client.view())),
+        Some(template) => Bytes::from(template.render(&view::of(client))),
         None => answer.body.clone(),
     };
     let Ok(head) = head(answer.status, &answer.headers, body.len()) else { return End::Closed };

@@ -1,5 +1,7 @@
 //! The client's side of one exchange: what it says, what it is told, and whether it is still there.
 
+use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +16,9 @@ use tokio::sync::watch;
 
 use super::frames::{Broken, Frames};
 use super::outlet::Outlet;
-use super::view;
 use super::wire::Control;
 use crate::clock;
-use crate::faults::{CloseHow, RequestView};
+use crate::faults::CloseHow;
 
 /// Frames of a stream that is reset are given this long to leave: a reset drops what is still queued.
 const H2_SETTLE: Duration = Duration::from_millis(1);
@@ -64,6 +65,8 @@ pub(super) struct Client {
     raw: bool,
     /// Tells an HTTP/2 client that its connection takes no further requests.
     goodbye: watch::Sender<bool>,
+    /// What was read of it ahead of the exchange, and is yet to be heard there.
+    early: VecDeque<Said>,
 }
 
 impl Client {
@@ -74,17 +77,13 @@ impl Client {
         goodbye: watch::Sender<bool>,
         half_open: bool,
     ) -> Self {
-        Self { session, control, shutdown, frames: None, half_open, has_spoken: false, raw: false, goodbye }
+        let (raw, early) = (false, VecDeque::new());
+        Self { session, control, shutdown, frames: None, half_open, has_spoken: false, raw, goodbye, early }
     }
 
     /// Its request's head. Only after [`session`](Self::session) has read it.
     pub(super) fn request(&self) -> &RequestHeader {
         self.session.req_header()
-    }
-
-    /// Its request as rules and faults see it.
-    pub(super) fn view(&self) -> RequestView<'_> {
-        view::request(self.request(), self.session.client_addr().and_then(|address| address.as_inet()).map(|a| a.ip()))
     }
 
     /// pingora's session, for what is done before and after an exchange.
@@ -101,9 +100,49 @@ impl Client {
         self.session.is_http2()
     }
 
-    /// All of its body has been read, or it has none.
+    /// Whether it is spoken to over TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.control.is_secure()
+    }
+
+    /// All of its body has been read and heard, or it has none.
     pub(super) fn is_request_done(&mut self) -> bool {
-        self.session.is_body_done()
+        self.early.is_empty() && self.session.is_body_done()
+    }
+
+    /// The address that it comes from.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.control.peer()
+    }
+
+    /// Reads its body ahead of the exchange: all of it, if that is at most `limit` bytes and comes within `patience`,
+    /// else nothing is known of it. The exchange hears everything as if it had not been read. One that waits to be told
+    /// to send its body is not told here.
+    pub(super) async fn read_ahead(&mut self, limit: usize, patience: Duration) -> Option<Vec<u8>> {
+        if self.awaits_continue() {
+            return None;
+        }
+        let deadline = clock::now() + patience;
+        let mut body = Vec::new();
+        while !self.session.is_body_done() && body.len() <= limit {
+            let said = tokio::select! {
+                said = Inlet::Body(&mut self.session, &mut self.has_spoken).heard() => said,
+                () = clock::sleep_until(deadline) => return None,
+            };
+            match &said {
+                Said::Piece(bytes) => body.extend_from_slice(bytes),
+                Said::End => break,
+                Said::Nonsense | Said::Left => {
+                    self.early.push_back(said);
+                    return None;
+                }
+            }
+            self.early.push_back(said);
+        }
+        if !self.early.is_empty() && self.session.is_body_done() {
+            self.early.push_back(Said::End);
+        }
+        (body.len() <= limit).then_some(body)
     }
 
     /// It waits to be told to send its body (RFC 9110 section 10.1.1), and has sent none of it.
@@ -215,6 +254,7 @@ impl Client {
             None => Outlet::Wire(&self.control),
         };
         let inlet = match want {
+            Want::Body if !self.early.is_empty() => Inlet::Early(&mut self.early),
             Want::Body => Inlet::Body(&mut self.session, &mut self.has_spoken),
             Want::Presence if !is_h2 => Inlet::Wire(&self.control, self.half_open),
             // Once the head is out, it is the outlet that hears of a reset.
@@ -330,6 +370,7 @@ impl Client {
 
 /// Where the client is heard.
 pub(super) enum Inlet<'a> {
+    Early(&'a mut VecDeque<Said>),
     Body(&'a mut ServerSession, &'a mut bool),
     Wire(&'a Control, bool),
     Stream(&'a mut ServerSession),
@@ -340,6 +381,7 @@ impl Inlet<'_> {
     /// The next thing that the client does. Can be cancelled: nothing read is lost.
     pub(super) async fn heard(self) -> Said {
         match self {
+            Self::Early(early) => early.pop_front().unwrap_or(Said::Left),
             Self::Body(session, has_spoken) => match session.read_request_body().await {
                 Ok(Some(bytes)) => {
                     *has_spoken = true;

@@ -9,9 +9,11 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::server::ShutdownWatch;
 use pingora::{ErrorType, Result};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::accept::{self, stopped_while_quiet};
 use super::answer;
 use super::client::Client;
 use super::gateway::Gateway;
@@ -45,19 +47,12 @@ impl Connection {
     /// Serves a connection to its end.
     pub(super) async fn serve(
         gateway: Arc<Gateway>,
-        control: Arc<Control>,
+        socket: TcpStream,
         running: TaskTrackerToken,
         mut shutdown: ShutdownWatch,
     ) {
-        let first_bytes = tokio::select! {
-            biased;
-            first_bytes = control.detect_h2() => first_bytes,
-            () = stopped_while_quiet(&mut shutdown, &control) => return,
-            () = clock::sleep(gateway.keepalive()) => return,
-        };
-        if first_bytes.is_err() {
-            return;
-        }
+        // Boxed: handshakes are large, seldom, and over when requests begin.
+        let Some(control) = Box::pin(accept::open(&gateway, socket, &mut shutdown)).await else { return };
         let mut options = HttpServerOptions::default();
         options.h2c = true;
         options.h2_idle_timeout = Some(gateway.keepalive());
@@ -150,14 +145,6 @@ impl Connection {
     }
 }
 
-/// Resolves when the proxy stops and nothing of a request has come so far.
-async fn stopped_while_quiet(shutdown: &mut ShutdownWatch, control: &Control) {
-    let _ = shutdown.wait_for(|stop| *stop).await;
-    if !control.is_quiet(true) {
-        std::future::pending().await
-    }
-}
-
 /// The client left before its request was complete, which is nothing to answer.
 fn is_departure(error: &ErrorType) -> bool {
     matches!(error, ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::ReadTimedout)
@@ -173,9 +160,9 @@ impl HttpServerApp for Connection {
             return None;
         }
         let started = clock::now();
-        let (plan, route) = self.gateway.plan(&client);
-        let mut account =
-            Account { connection: self, client: &mut client, visit: Visit::new(plan, route, started), end: None };
+        let visit = Visit::new(Plan::none(), None, started);
+        let mut account = Account { connection: self, client: &mut client, visit, end: None };
+        (account.visit.plan, account.visit.route) = self.gateway.plan(account.client).await;
         let end = self.gateway.serve(account.client, &mut account.visit).await;
         account.end = Some(end);
         drop(account);

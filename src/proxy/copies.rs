@@ -2,30 +2,34 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use pingora::http::RequestHeader;
 use pingora::protocols::http::HttpTask;
 
 use super::gateway::Gateway;
 use super::link::Link;
 use super::pool::Wanted;
+use super::upload::Copy;
 use crate::clock;
 
 /// Sends a request to the upstream and drops its answer. Ends by itself, with the upstream's patience at the latest.
-pub(super) async fn send(gateway: Arc<Gateway>, head: RequestHeader, body: Bytes) {
+pub(super) async fn send(gateway: Arc<Gateway>, copy: Arc<Copy>) {
     let limit = gateway.pool().upstream().timeouts().read;
     tokio::select! {
-        () = Box::pin(exchange(&gateway, head, body)) => {}
+        () = Box::pin(exchange(&gateway, &copy)) => {}
         () = clock::sleep(limit) => tracing::debug!(proxy = gateway.name(), "a copy of a request got no answer"),
     }
 }
 
-async fn exchange(gateway: &Gateway, head: RequestHeader, body: Bytes) {
+async fn exchange(gateway: &Gateway, copy: &Copy) {
     // Certain: a copy is not sent twice either.
-    let Ok(mut link) = gateway.pool().take(Wanted::Certain).await else { return };
+    let Ok(mut link) = gateway.pool().take(Wanted::Certain, copy.request.version == http::Version::HTTP_2).await else {
+        return;
+    };
+    let target = link.is_h2().then(|| gateway.pool().upstream().h2_target(copy.is_secure));
+    let bodiless = copy.body.is_empty();
+    let Some(head) = copy.shape.head(&copy.request, target, !bodiless) else { return };
     let asked = async {
-        link.send_head(Box::new(head), body.is_empty()).await?;
-        if body.is_empty() { Ok(()) } else { link.send_last(body).await }
+        link.send_head(Box::new(head), bodiless).await?;
+        if bodiless { Ok(()) } else { link.send_last(copy.body.clone()).await }
     };
     let clean = asked.await.is_ok() && hear_out(&mut link).await;
     gateway.pool().put_back(link, clean).await;

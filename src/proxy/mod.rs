@@ -4,10 +4,13 @@
 //! [`exchange`] is the duplex loop between a [`client`] and a [`link`] to the upstream, which comes from the [`pool`].
 //! Under both lies a [`wire`]. [`Proxy`] is one listener with its upstream, [`Shards`] the threads that carry them.
 
+mod accept;
 mod answer;
+mod body;
 mod client;
 mod connection;
 mod copies;
+mod dial;
 mod drip;
 mod edit;
 mod enforce;

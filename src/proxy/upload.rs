@@ -8,8 +8,9 @@ use pingora::http::RequestHeader;
 
 use super::client::{Client, Said, Want};
 use super::gateway::Gateway;
+use super::headers::{self, H2Target};
 use super::visit::{End, Visit};
-use super::{answer, copies, edit, headers};
+use super::{answer, copies, edit};
 use crate::clock;
 use crate::faults::body::Rewrite;
 use crate::faults::compose::{Asked, BodyCourse, RequestCourse, Source};
@@ -131,55 +132,79 @@ impl Upload {
     fn copy(&mut self, gateway: &Arc<Gateway>, client: &Client, visit: &mut Visit, copies: &Asked<u32>) {
         let live: Vec<(Source, u32)> =
             copies.iter().filter(|(source, _)| !visit.plan.is_released(source.hit)).copied().collect();
-        let count: u32 = live.iter().map(|(_, times)| *times).sum();
-        let body = self.begun.as_ref().map(|begun| begun.bytes.clone()).unwrap_or_default();
-        let Some(head) = self.head(gateway, client, visit, !body.is_empty()).filter(|_| count > 0) else { return };
-        for (source, _) in live {
-            visit.acts(source);
+        if live.is_empty() {
+            return;
         }
-        for _ in 0..count {
-            tokio::spawn(copies::send(gateway.clone(), head.clone(), body.clone()));
+        let body = self.begun.as_ref().map(|begun| begun.bytes.clone()).unwrap_or_default();
+        let copy =
+            Copy { request: client.request().clone(), shape: self.shape(visit), is_secure: client.is_secure(), body };
+        let copy = Arc::new(copy);
+        for (source, times) in live {
+            visit.acts(source);
+            for _ in 0..times {
+                tokio::spawn(copies::send(gateway.clone(), copy.clone()));
+            }
         }
     }
 
-    /// The head that goes upstream; `None` if it cannot be said in the upstream's protocol.
-    pub(super) fn head(
-        &self,
-        gateway: &Gateway,
-        client: &Client,
-        visit: &mut Visit,
-        has_body: bool,
-    ) -> Option<RequestHeader> {
-        let upstream = gateway.pool().upstream();
-        let target = upstream.is_h2().then(|| upstream.authority());
-        let mut head = headers::upstream_request(client.request(), target, has_body)?;
-        if self.rewritten {
-            self.reframe(&mut head)?;
-        }
-        for (source, (edits, counts)) in &self.edits {
+    /// What its head becomes. Counts the faults that say so.
+    pub(super) fn shape(&self, visit: &mut Visit) -> HeadShape {
+        let mut edits = Vec::with_capacity(self.edits.len());
+        for (source, (edit, counts)) in &self.edits {
             if visit.plan.is_released(source.hit) {
                 continue;
             }
             if *counts {
                 visit.acts(*source);
             }
+            edits.push(edit.clone());
+        }
+        let length = self.begun.as_ref().filter(|_| self.rewritten).map(|begun| begun.bytes.len());
+        HeadShape { edits, body: length.map(|length| (length, self.content_type.clone())) }
+    }
+}
+
+/// A request that is to be sent once more.
+pub(super) struct Copy {
+    pub(super) request: RequestHeader,
+    pub(super) shape: HeadShape,
+    /// The client speaks TLS.
+    pub(super) is_secure: bool,
+    pub(super) body: Bytes,
+}
+
+/// What a request's head becomes on its way up.
+pub(super) struct HeadShape {
+    edits: Vec<Arc<Edits>>,
+    /// The length and the type of a body that is another than the client's.
+    body: Option<(usize, Option<HeaderValue>)>,
+}
+
+impl HeadShape {
+    /// The head that goes upstream; `None` if it cannot be said in the upstream's protocol.
+    pub(super) fn head(
+        &self,
+        request: &RequestHeader,
+        target: Option<H2Target<'_>>,
+        has_body: bool,
+    ) -> Option<RequestHeader> {
+        let is_h2 = target.is_some();
+        let mut head = headers::upstream_request(request, target, has_body)?;
+        if let Some((length, kind)) = &self.body {
+            head.remove_header(&TRANSFER_ENCODING);
+            head.remove_header(&CONTENT_ENCODING);
+            head.insert_header(CONTENT_LENGTH, *length).ok()?;
+            if let Some(kind) = kind {
+                head.insert_header(CONTENT_TYPE, kind.clone()).ok()?;
+            }
+        }
+        for edits in &self.edits {
             edit::request(&mut head, edits);
         }
-        if upstream.is_h2() {
+        if is_h2 {
             name_authority(&mut head)?;
         }
         Some(head)
-    }
-
-    fn reframe(&self, head: &mut RequestHeader) -> Option<()> {
-        let length = self.begun.as_ref().map_or(0, |begun| begun.bytes.len());
-        head.remove_header(&TRANSFER_ENCODING);
-        head.remove_header(&CONTENT_ENCODING);
-        head.insert_header(CONTENT_LENGTH, length).ok()?;
-        if let Some(kind) = &self.content_type {
-            head.insert_header(CONTENT_TYPE, kind.clone()).ok()?;
-        }
-        Some(())
     }
 }
 

@@ -1,20 +1,21 @@
 //! pingora's heads as the rules see them.
 
-use std::net::IpAddr;
-
 use pingora::http::{RequestHeader, ResponseHeader};
 
+use super::client::Client;
 use crate::faults::{RequestView, ResponseView};
 
-/// What rules and faults may look at in a request.
-pub(super) fn request(head: &RequestHeader, client: Option<IpAddr>) -> RequestView<'_> {
+/// What rules and faults may look at in a client's request.
+pub(super) fn of(client: &Client) -> RequestView<'_> {
+    RequestView { client: client.address(), ..request(client.request()) }
+}
+
+/// What a head says by itself.
+fn request(head: &RequestHeader) -> RequestView<'_> {
     RequestView {
-        method: &head.method,
         host: host(head),
-        path: head.uri.path(),
         query: head.uri.query(),
-        headers: &head.headers,
-        client,
+        ..RequestView::of(&head.method, head.uri.path(), &head.headers)
     }
 }
 
@@ -52,15 +53,15 @@ mod tests {
         for (field, host) in [("shop", "shop"), ("shop:80", "shop"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]")] {
             let mut head = RequestHeader::build("GET", b"/", None).unwrap();
             head.insert_header("Host", field).unwrap();
-            assert_eq!(request(&head, None).host, host);
+            assert_eq!(request(&head).host, host);
         }
         let absolute = RequestHeader::build("GET", b"http://shop:80/a?b=://c", None).unwrap();
-        assert_eq!((request(&absolute, None).host, request(&absolute, None).path), ("shop", "/a"));
+        assert_eq!((request(&absolute).host, request(&absolute).path), ("shop", "/a"));
         let origin_form = RequestHeader::build("GET", b"/a?b=http://c", None).unwrap();
-        assert_eq!(request(&origin_form, None).host, "");
+        assert_eq!(request(&origin_form).host, "");
         let mut head = RequestHeader::build("GET", b"/a%2Fb?c", None).unwrap();
         head.set_uri("http://up:1/a%2Fb?c".parse().unwrap());
-        let view = request(&head, None);
+        let view = request(&head);
         assert_eq!((view.host, view.path, view.query), ("up", "/a%2Fb", Some("c")));
     }
 }

@@ -30,17 +30,17 @@ impl Exchange<'_> {
     /// Sends the request's head; without a body that is all of the request.
     pub(super) async fn send_request_head(&mut self) -> Step {
         let bodiless = self.request_done && !self.up.is_waiting();
+        let target = {
+            let upstream = self.gateway.pool().upstream();
+            self.link.is_h2().then(|| upstream.h2_target(self.client.is_secure()))
+        };
         let head = match self.visit.upload.take() {
             Some(upload) => {
-                let head = upload.head(self.gateway, self.client, self.visit, !bodiless);
+                let head = upload.shape(self.visit).head(self.client.request(), target, !bodiless);
                 self.visit.upload = Some(upload); // another attempt may need it
                 head
             }
-            None => {
-                let upstream = self.gateway.pool().upstream();
-                let target = upstream.is_h2().then(|| upstream.authority());
-                headers::upstream_request(self.client.request(), target, !bodiless)
-            }
+            None => headers::upstream_request(self.client.request(), target, !bodiless),
         };
         let Some(head) = head else { return Step::Done(Exchanged::Failed(Trouble::BadRequest)) };
         match self.link.send_head(Box::new(head), bodiless).await {
