@@ -28,6 +28,7 @@ use pingora::protocols::SocketDigest;
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 use self::cipher::Cipher;
 pub(super) use self::cipher::reason as tls_reason;
@@ -59,6 +60,7 @@ pub(super) struct Control {
     doomed: AtomicBool,
     /// HTTP/2: writes go straight to the socket and wait for it.
     framed: AtomicBool,
+    severed: Notify,
     received: AtomicU64,
     sent: AtomicU64,
     /// What of `received` and `sent` has been told.
@@ -100,6 +102,7 @@ impl Control {
             pile: Mutex::new(Pile { out: BytesMut::new(), cipher }),
             doomed: AtomicBool::new(false),
             framed: AtomicBool::new(false),
+            severed: Notify::new(),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             told: Default::default(),
@@ -309,22 +312,39 @@ impl Control {
     /// Closes with a FIN that stays one: says goodbye, then swallows what the peer still sends, for a while. What
     /// waits in the buffer is lost.
     pub(super) async fn close(&self) {
-        self.farewell();
-        let _ = SockRef::from(&self.socket).shutdown(std::net::Shutdown::Write);
-        let swallow = async {
-            let mut sink = vec![0; 8192]; // on the heap: it would make every request's future as large
-            while self.socket.readable().await.is_ok() {
-                match self.socket.try_read(&mut sink) {
-                    Ok(0) => break,
-                    Err(error) if error.kind() != ErrorKind::WouldBlock => break,
-                    _ => {}
-                }
-            }
-        };
+        self.half_close();
         tokio::select! {
-            () = swallow => {}
+            () = self.swallow() => {}
             () = clock::sleep(LINGER) => {}
         }
+    }
+
+    /// Says goodbye; the peer may go on.
+    pub(super) fn half_close(&self) {
+        self.farewell();
+        let _ = SockRef::from(&self.socket).shutdown(std::net::Shutdown::Write);
+    }
+
+    /// Reads and drops what the peer says, until it leaves.
+    pub(super) async fn swallow(&self) {
+        let mut sink = vec![0; 8192]; // on the heap: it would make every request's future as large
+        while self.socket.readable().await.is_ok() {
+            match self.socket.try_read(&mut sink) {
+                Ok(0) => break,
+                Err(error) if error.kind() != ErrorKind::WouldBlock => break,
+                _ => {}
+            }
+        }
+    }
+
+    /// Ends the connection with everything on it, as soon as whoever serves it hears of it.
+    pub(super) fn sever(&self) {
+        self.severed.notify_one();
+    }
+
+    /// Resolves when the connection is to end at once.
+    pub(super) async fn severed(&self) {
+        self.severed.notified().await;
     }
 
     /// Makes the close that follows a RST: once what was written has arrived, the socket is set to drop instead of
