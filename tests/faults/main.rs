@@ -6,6 +6,7 @@
 mod support;
 
 mod abort;
+mod asked;
 mod compose;
 mod error;
 mod latency;
