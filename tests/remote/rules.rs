@@ -10,7 +10,7 @@ use crate::{Instance, brownout, text};
 /// `brownout rules ...` with what the instance asks for.
 fn rules(instance: &Instance, arguments: &[&str]) -> Output {
     let address = instance.address.to_string();
-    brownout(&[&["rules", "--admin", &address, "--token", "sesame"], arguments].concat())
+    brownout(&[&["rules"], arguments, &["--admin", &address, "--token", "sesame"]].concat())
 }
 
 #[track_caller]
