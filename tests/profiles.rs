@@ -58,14 +58,14 @@ impl Profile {
             match terminal {
                 Terminal::Answer(answer) => suffered.status = suffered.status.or(Some(answer.status.as_u16())),
                 Terminal::Hang { .. } => suffered.hangs = true,
-                Terminal::Close(_) => {}
+                Terminal::Close(_) | Terminal::Raw { .. } => {}
             }
         }
         let answer = HeaderMap::new();
         let course = plan.response_course(&ResponseView { status: StatusCode::OK, headers: &answer });
         suffered.late_delay = course.delays.iter().map(|(_, delay)| *delay).sum();
-        suffered.rate = course.rates.first().map(|(_, (rate, _))| rate.per_second());
-        suffered.cut = course.cuts.first().map(|(_, cut)| cut.after);
+        suffered.rate = course.body.rates.first().map(|(_, (rate, _))| rate.per_second());
+        suffered.cut = course.body.cuts.first().map(|(_, (after, _))| *after);
         suffered
     }
 

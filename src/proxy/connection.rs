@@ -11,6 +11,7 @@ use pingora::protocols::http::v2::server::H2Options;
 use pingora::server::ShutdownWatch;
 use pingora::{ErrorType, Result};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::accept::{self, stopped_while_quiet};
@@ -37,6 +38,8 @@ pub(super) struct Connection {
     control: Arc<Control>,
     options: HttpServerOptions,
     shutdown: ShutdownWatch,
+    /// HTTP/2: no further requests on this connection.
+    goodbye: watch::Sender<bool>,
     /// Whoever stops the proxy waits until it is dropped: HTTP/2's requests live in tasks of their own.
     _running: TaskTrackerToken,
 }
@@ -55,8 +58,22 @@ impl Connection {
         options.h2c = true;
         options.h2_idle_timeout = Some(gateway.keepalive());
         let wire = control.wire();
-        let connection = Arc::new(Self { gateway, control, options, shutdown: shutdown.clone(), _running: running });
-        connection.process_new(wire, &shutdown).await;
+        let (goodbye, told) = watch::channel(false);
+        let connection =
+            Self { gateway, control: control.clone(), options, shutdown: shutdown.clone(), goodbye, _running: running };
+        let connection = Arc::new(connection);
+        // HTTP/2 is said goodbye to when the proxy stops, and when a fault says so.
+        let stopping = async {
+            let _ = shutdown.wait_for(|stop| *stop).await;
+            connection.goodbye.send_replace(true);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            _ = connection.process_new(wire, &told) => {}
+            () = control.severed() => {}
+            () = stopping => {}
+        }
     }
 
     /// Waits for the next request; false when the connection is over.
@@ -139,7 +156,8 @@ fn is_departure(error: &ErrorType) -> bool {
 impl HttpServerApp for Connection {
     async fn process_new_http(self: &Arc<Self>, session: ServerSession, _: &ShutdownWatch) -> Option<ReusedHttpStream> {
         let half_open = self.gateway.waits_on_half_close();
-        let mut client = Client::new(session, self.control.clone(), self.shutdown.clone(), half_open);
+        let mut client =
+            Client::new(session, self.control.clone(), self.shutdown.clone(), self.goodbye.clone(), half_open);
         if !self.await_request(&mut client).await {
             return None;
         }

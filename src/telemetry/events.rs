@@ -8,7 +8,7 @@ use std::time::Duration;
 pub enum ExchangeOutcome {
     /// The upstream's response was passed on to its end, delayed or slowed perhaps.
     Forwarded,
-    /// A fault answered, cut or closed.
+    /// A fault answered, put another body or status in place of the upstream's, cut or closed.
     Injected,
     /// The upstream failed: refused, reset, malformed, timed out.
     UpstreamError,
