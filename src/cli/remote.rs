@@ -13,10 +13,17 @@ use crate::diagnostics::Problems;
 #[derive(Debug, clap::Args)]
 pub struct Remote {
     /// The admin API of the instance
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7470", env = "BROWNOUT_ADMIN", hide_env = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:7470",
+        env = "BROWNOUT_ADMIN",
+        hide_env = true
+    )]
     admin: String,
     /// What the API asks for, if it has a token [default: $BROWNOUT_TOKEN]
-    #[arg(long, value_name = "TOKEN", env = "BROWNOUT_TOKEN", hide_env = true)]
+    #[arg(long, global = true, value_name = "TOKEN", env = "BROWNOUT_TOKEN", hide_env = true)]
     token: Option<String>,
 }
 
