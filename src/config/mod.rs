@@ -6,7 +6,9 @@
 mod address;
 mod conflicts;
 mod example;
+mod forwarded;
 mod kind;
+mod limits;
 mod proxy;
 mod route;
 mod rules_dir;
@@ -20,7 +22,9 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 pub use example::MINIMAL;
+pub use forwarded::Forwarded;
 pub use kind::Kind;
+pub use limits::Limits;
 pub use proxy::{ExperimentProxy, HalfClose, Protocol, ProxyConfig, read_experiment_proxy, read_proxy};
 pub use route::RouteConfig;
 pub use rules_dir::{read_rule_file, read_rules_dir, rule_files};
@@ -66,6 +70,25 @@ impl Config {
         }
         let document = Node::from_toml_file_with(path, sets)?;
         Self::resolve(path, &document)
+    }
+
+    /// Reads `[admin]` alone, for whoever only wants to reach an instance: mistakes elsewhere, and an environment that
+    /// is the instance's and not ours, do not matter here.
+    ///
+    /// # Errors
+    /// The file cannot be read or is not TOML, or `[admin]` is wrong.
+    pub fn admin_of(path: &Path) -> Result<Admin, Problems> {
+        let file = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Problems::one(&file, format!("cannot be read: {error}"), None))?;
+        let document = Node::from_toml_with(&file, &text, &|name| Some(std::env::var(name).unwrap_or_default()))?;
+        let problems = RefCell::default();
+        let mut top = Reader::new(&file, &document, "", &problems);
+        let admin = Admin::read(&mut top);
+        let mut problems = problems.into_inner();
+        // A token that is not in our environment may be given by hand.
+        problems.0.retain(|problem| !problem.message.contains("token = \"\""));
+        problems.or(admin)
     }
 
     /// How many threads serve the proxies: as many as the one that asks for most.

@@ -11,6 +11,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 
+use super::forwarded::Asker;
 use super::frames::{Broken, Frames};
 use super::outlet::Outlet;
 use super::wire::Control;
@@ -73,6 +74,11 @@ impl Client {
     /// pingora's session, for what is done before and after an exchange.
     pub(super) fn session(&mut self) -> &mut ServerSession {
         &mut self.session
+    }
+
+    /// Who it is.
+    pub(super) fn asker(&self) -> Asker<'_> {
+        Asker { address: self.control.peer(), scheme: "http", request: self.request() }
     }
 
     pub(super) fn is_h2(&self) -> bool {

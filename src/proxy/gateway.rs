@@ -9,8 +9,8 @@ use super::exchange::{self, Exchanged};
 use super::pool::{Pool, Wanted};
 use super::router::Router;
 use super::visit::{End, Visit};
-use super::{answer, view};
-use crate::config::{HalfClose, ProxyConfig};
+use super::{answer, vet, view};
+use crate::config::{Forwarded, HalfClose, Limits, ProxyConfig};
 use crate::rules::{Plan, Store};
 use crate::telemetry::events::{Observer, Trouble};
 
@@ -65,6 +65,16 @@ impl Gateway {
         self.config.timeouts.keepalive
     }
 
+    /// How much a client may ask.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.config.limits
+    }
+
+    /// Whether the upstream is told who asked.
+    pub(super) fn forwarded(&self) -> Forwarded {
+        self.config.forwarded
+    }
+
     /// How long a peer may be stuck before what it should have read is given up.
     pub(super) fn patience(&self) -> Duration {
         self.config.timeouts.write
@@ -84,6 +94,10 @@ impl Gateway {
         // A tunnel to anywhere is not what a reverse proxy is for.
         if client.request().method == http::Method::CONNECT {
             return answer::trouble(self, client, visit, Trouble::BadRequest).await;
+        }
+        // What could be read in two ways goes no further: the upstream might take the other one.
+        if let Err(trouble) = vet::check(client.request(), self.limits()) {
+            return answer::trouble(self, client, visit, trouble).await;
         }
         // Faults of the request side come first: the upstream must not see a request that they stop.
         if !visit.plan.is_empty() {

@@ -5,12 +5,17 @@
 //! Under both lies a [`wire`]. [`Proxy`] is one listener with its upstream, [`Shards`] the threads that carry them.
 
 mod answer;
+mod bounds;
 mod client;
 mod connection;
 mod drip;
 mod enforce;
 mod exchange;
+mod flood;
+mod forwarded;
 mod frames;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod gateway;
 mod headers;
 mod link;
@@ -18,9 +23,11 @@ mod listen;
 mod listener;
 mod outlet;
 mod pool;
+mod refuse;
 mod router;
 mod shard;
 mod upstream;
+mod vet;
 mod view;
 mod visit;
 mod wire;

@@ -10,6 +10,7 @@
 //! closes and resets, for which pingora has no calls.
 
 use std::io::{self, ErrorKind, IoSlice};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -27,6 +28,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::bounds::Bounds;
 use crate::clock;
 
 /// Bytes that wait for company: head and body of a small message leave in one system call, worth 8 to 10 % of
@@ -55,6 +57,8 @@ pub(super) struct Control {
     sent: AtomicU64,
     /// What of `received` and `sent` has been told.
     told: (AtomicU64, AtomicU64),
+    /// How much is listened to.
+    bounds: Bounds,
     digest: Arc<SocketDigest>,
 }
 
@@ -69,7 +73,18 @@ impl Control {
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             told: Default::default(),
+            bounds: Bounds::default(),
         })
+    }
+
+    /// How much of what the peer sends is listened to.
+    pub(super) fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    /// The peer's address; `None` when it has left.
+    pub(super) fn peer(&self) -> Option<IpAddr> {
+        self.socket.peer_addr().ok().map(|peer| peer.ip().to_canonical())
     }
 
     /// The connection as pingora's IO. One at a time: two would read each other's bytes.
@@ -196,16 +211,21 @@ impl Control {
     }
 
     /// Waits for the first bytes and says whether they are HTTP/2's; nothing is read. Stops at the first byte that
-    /// differs, so that an HTTP/1 request shorter than the preface is not waited for.
+    /// differs, so that an HTTP/1 request shorter than the preface is not waited for; one that begins like it has
+    /// this long to go on.
     ///
     /// # Errors
-    /// When the peer leaves without a word.
-    pub(super) async fn detect_h2(&self) -> io::Result<bool> {
+    /// When the peer leaves without a word, or stops in the middle of its first.
+    pub(super) async fn detect_h2(&self, limit: Duration) -> io::Result<bool> {
         let mut start = [0; H2_PREFACE.len()];
+        let mut begun = None;
         loop {
             let n = self.socket.peek(&mut start).await?;
             if n == 0 {
                 return Err(ErrorKind::UnexpectedEof.into());
+            }
+            if begun.get_or_insert_with(clock::now).elapsed() > limit {
+                return Err(ErrorKind::TimedOut.into());
             }
             let framed = start[..n] == H2_PREFACE[..n];
             if !framed || n == H2_PREFACE.len() {
@@ -265,13 +285,15 @@ fn peek(fd: RawFd) -> io::Result<usize> {
 
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Control { socket, received, .. } = &*self.0;
+        let Control { socket, received, bounds, sent, .. } = &*self.0;
+        bounds.allow(received.load(Relaxed))?;
         loop {
             ready!(socket.poll_read_ready(cx))?;
-            let room = buf.remaining();
+            let (before, room) = (buf.filled().len(), buf.remaining());
             match socket.try_read_buf(buf) {
                 Ok(n) => {
                     received.fetch_add(n as u64, Relaxed);
+                    bounds.count(&buf.filled()[before..], sent.load(Relaxed))?;
                     if 0 < n && n < room {
                         // A short read has emptied the socket: saying so spares the next read a system call.
                         let _ = socket.try_io(Interest::READABLE, || Err::<(), _>(ErrorKind::WouldBlock.into()));

@@ -85,7 +85,7 @@ async fn serve(config: Config, args: Args) -> Outcome {
         ceilings: config.safety.ceilings(),
         listen,
         token: config.admin.token.clone(),
-        names: Vec::new(),
+        names: config.admin.hosts.clone(),
     };
     let api = Api::new(setup);
     proxies.tell(api.clone());

@@ -2,10 +2,11 @@
 
 use super::{Exchange, Exchanged, Said, Step};
 use crate::clock;
+use crate::config::Forwarded;
 use crate::faults::CloseHow;
 use crate::proxy::frames::Broken;
-use crate::proxy::headers;
 use crate::proxy::visit::End;
+use crate::proxy::{forwarded, headers};
 use crate::telemetry::events::Trouble;
 
 impl Exchange<'_> {
@@ -13,9 +14,12 @@ impl Exchange<'_> {
     pub(super) async fn send_request_head(&mut self) -> Step {
         let upstream = self.gateway.pool().upstream();
         let target = upstream.is_h2().then(|| upstream.authority());
-        let Some(head) = headers::upstream_request(self.client.request(), target, !self.request_done) else {
+        let Some(mut head) = headers::upstream_request(self.client.request(), target, !self.request_done) else {
             return Step::Done(Exchanged::Failed(Trouble::BadRequest));
         };
+        if self.gateway.forwarded() != Forwarded::Off {
+            forwarded::tell(&mut head, self.gateway.forwarded(), &self.client.asker());
+        }
         match self.link.send_head(Box::new(head), self.request_done).await {
             Ok(()) => Step::GoOn,
             Err(error) => self.on_upstream_error(&error).await,
