@@ -76,6 +76,11 @@ impl Client {
         &mut self.session
     }
 
+    /// Its connection.
+    pub(super) fn control(&self) -> &Control {
+        &self.control
+    }
+
     /// Who it is.
     pub(super) fn asker(&self) -> Asker<'_> {
         Asker { address: self.control.peer(), scheme: "http", request: self.request() }

@@ -146,33 +146,33 @@ impl Connection {
         let mut deadline = clock::now() + self.gateway.keepalive();
         let (mut begun, mut stopping) = (false, false);
         let has_begun = || self.control.received() > before;
+        let mut watchdog = self.control.borrow_watchdog();
         let mut read = std::pin::pin!(session.read_request());
         let read = loop {
             tokio::select! {
                 biased;
-                read = &mut read => break read,
+                read = &mut read => break Some(read),
                 () = at_last(has_begun), if !begun => {
                     begun = true;
                     deadline = clock::now() + limits.head_timeout;
                 }
                 () = stopped_while_quiet(&mut shutdown, &self.control), if !stopping => {
                     stopping = true;
-                    if !begun { return Err(NoRequest::Over) }
+                    if !begun { break None }
                 }
-                () = clock::sleep_until(deadline) => {
-                    return Err(if begun { NoRequest::Wrong(Trouble::HeadTimeout) } else { NoRequest::Over });
-                }
+                () = watchdog.bark(deadline) => break None,
             }
         };
+        self.control.return_watchdog(watchdog);
         bounds.read_at_most(u64::MAX);
         // The last read may have gone beyond the bound, and met the library's own.
         let is_too_large = bounds.is_met() || self.control.received() - before >= limits.head_size.into();
         match read {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(NoRequest::Over),
-            Err(_) if is_too_large => Err(NoRequest::Wrong(Trouble::HeadTooLarge)),
-            Err(error) if is_departure(error.etype()) => Err(NoRequest::Over),
-            Err(_) => Err(NoRequest::Wrong(Trouble::BadRequest)),
+            Some(Ok(true)) => Ok(()),
+            None if begun => Err(NoRequest::Wrong(Trouble::HeadTimeout)),
+            Some(Err(_)) if is_too_large => Err(NoRequest::Wrong(Trouble::HeadTooLarge)),
+            Some(Err(error)) if !is_departure(error.etype()) => Err(NoRequest::Wrong(Trouble::BadRequest)),
+            _ => Err(NoRequest::Over),
         }
     }
 }

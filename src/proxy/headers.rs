@@ -79,18 +79,17 @@ fn nominated(head: &RequestHeader) -> Vec<HeaderName> {
 pub(super) struct Audience {
     pub(super) version: Version,
     pub(super) is_head: bool,
-    /// It offered to speak another protocol.
-    pub(super) may_upgrade: bool,
 }
 
 impl Audience {
     pub(super) fn of(request: &RequestHeader) -> Self {
-        Self {
-            version: request.version,
-            is_head: request.method == Method::HEAD,
-            may_upgrade: request.version == Version::HTTP_11 && request.headers.contains_key(UPGRADE),
-        }
+        Self { version: request.version, is_head: request.method == Method::HEAD }
     }
+}
+
+/// The client offers to speak another protocol.
+pub(super) fn may_upgrade(request: &RequestHeader) -> bool {
+    request.version == Version::HTTP_11 && request.headers.contains_key(UPGRADE)
 }
 
 /// Makes an upstream's head fit for the client; `end` if no body follows. HTTP/2's own clean-up is the library's.
@@ -175,7 +174,7 @@ mod tests {
     fn a_response_is_framed_for_its_audience() {
         let framed = |version, is_head, status: u16, end| {
             let mut head = ResponseHeader::build(status, None).unwrap();
-            downstream_response(&mut head, Audience { version, is_head, may_upgrade: false }, end);
+            downstream_response(&mut head, Audience { version, is_head }, end);
             head.headers.keys().next().map(|name| name.as_str().to_owned())
         };
         assert_eq!(framed(Version::HTTP_11, false, 200, false).as_deref(), Some("transfer-encoding"));

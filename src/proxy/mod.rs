@@ -30,6 +30,7 @@ mod upstream;
 mod vet;
 mod view;
 mod visit;
+mod watchdog;
 mod wire;
 
 pub use listener::{Draining, Proxy, Surroundings};

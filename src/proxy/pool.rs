@@ -47,7 +47,8 @@ pub(super) enum Wanted {
 /// One shard's connections to one upstream.
 pub(super) struct Pool {
     upstream: Arc<Upstream>,
-    idle: Mutex<HashMap<SocketAddr, Vec<Idle>>>,
+    /// Few addresses: looking through them is quicker than hashing.
+    idle: Mutex<Vec<(SocketAddr, Vec<Idle>)>>,
     h2: Option<Connector>,
     peers: Mutex<HashMap<SocketAddr, Arc<HttpPeer>>>,
     /// Makes the next dial of HTTP/2 a fresh one: a group key that no pooled connection has.
@@ -113,12 +114,14 @@ impl Pool {
             Wanted::Fresh => self.lonely_peer(address),
             _ => self.peer(address),
         };
-        match connector.get_http_session(&*peer).await {
+        // pingora's futures are large; boxed, they do not weigh on every HTTP/1 request.
+        match Box::pin(connector.get_http_session(&*peer)).await {
             Ok((session, reused)) => Ok(Link::h2(session, peer, reused)),
             // A pooled connection that breaks before it takes a stream has not seen the request.
             Err(error) if wanted != Wanted::Fresh && !is_dial_error(&error) => {
                 let peer = self.lonely_peer(address);
-                let (session, reused) = connector.get_http_session(&*peer).await.map_err(|e| dial_trouble(&e))?;
+                let dialled = Box::pin(connector.get_http_session(&*peer)).await;
+                let (session, reused) = dialled.map_err(|e| dial_trouble(&e))?;
                 Ok(Link::h2(session, peer, reused))
             }
             Err(error) => Err(dial_trouble(&error)),
@@ -142,18 +145,18 @@ impl Pool {
 
     async fn release_h2(&self, session: HttpSession, peer: &HttpPeer) {
         if let Some(connector) = &self.h2 {
-            connector.release_http_session(session, peer, Some(self.upstream.timeouts().idle)).await;
+            Box::pin(connector.release_http_session(session, peer, Some(self.upstream.timeouts().idle))).await;
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, HashMap<SocketAddr, Vec<Idle>>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<(SocketAddr, Vec<Idle>)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The connection that was used last, so that the surplus grows old and goes.
     fn take_idle(&self, address: SocketAddr, certainly: bool) -> Option<Arc<Control>> {
         let mut idle = self.idle();
-        let kept = idle.get_mut(&address)?;
+        let (_, kept) = idle.iter_mut().find(|(kept_for, _)| *kept_for == address)?;
         let limit = self.upstream.timeouts().idle;
         while let Some(Idle { control, since }) = kept.pop() {
             if since.elapsed() < limit && control.is_quiet(certainly) {
@@ -165,16 +168,18 @@ impl Pool {
 
     fn keep(&self, control: Arc<Control>, address: SocketAddr) {
         let mut idle = self.idle();
-        let kept = idle.entry(address).or_default();
-        if kept.len() < KEPT {
-            kept.push(Idle { control, since: clock::now() });
+        let one = Idle { control, since: clock::now() };
+        match idle.iter_mut().find(|(kept_for, _)| *kept_for == address) {
+            Some((_, kept)) if kept.len() < KEPT => kept.push(one),
+            Some(_) => {}
+            None => idle.push((address, vec![one])),
         }
     }
 
     /// Closes what has been idle for too long or was closed by the upstream.
     pub(super) fn sweep(&self) {
         let limit = self.upstream.timeouts().idle;
-        self.idle().retain(|_, kept| {
+        self.idle().retain_mut(|(_, kept)| {
             kept.retain(|idle| idle.since.elapsed() < limit && idle.control.is_quiet(false));
             !kept.is_empty()
         });

@@ -6,9 +6,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use pingora::Result as PingoraResult;
 use pingora_load_balancing::discovery::ServiceDiscovery;
@@ -25,6 +26,8 @@ const LOOKED_AT: usize = 64;
 /// The upstream of one proxy, shared by all shards.
 pub(super) struct Upstream {
     balancer: LoadBalancer<RoundRobin>,
+    /// The address, if there is but one: the usual case needs no turn to be taken.
+    only: ArcSwapOption<SocketAddr>,
     scheme: Scheme,
     timeouts: Timeouts,
     /// What a request that names no host is for.
@@ -41,7 +44,7 @@ impl Upstream {
         let authority = addresses.first().map(Address::authority).unwrap_or_default();
         let discovery = Names { addresses, resolver, known: Mutex::default() };
         let balancer = LoadBalancer::from_backends(Backends::new(Box::new(discovery)));
-        Self { balancer, scheme, timeouts, authority }
+        Self { balancer, only: ArcSwapOption::empty(), scheme, timeouts, authority }
     }
 
     /// Looks all names up again.
@@ -49,10 +52,16 @@ impl Upstream {
         if let Err(error) = self.balancer.update().await {
             tracing::warn!(%error, "the upstream's addresses could not be taken over");
         }
+        let all = self.balancer.backends().get_backend();
+        let only = all.first().filter(|_| all.len() == 1).and_then(|backend| backend.addr.as_inet());
+        self.only.store(only.copied().map(Arc::new));
     }
 
     /// The next address in turn that is not to be left out; `None` if there is none.
     pub(super) fn select(&self, left_out: &[SocketAddr]) -> Option<SocketAddr> {
+        if let Some(only) = &*self.only.load() {
+            return (!left_out.contains(only)).then_some(**only);
+        }
         let accepted = |backend: &Backend, ready: bool| {
             ready && backend.addr.as_inet().is_some_and(|address| !left_out.contains(address))
         };

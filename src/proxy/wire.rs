@@ -29,6 +29,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::bounds::Bounds;
+use super::watchdog::Watchdog;
 use crate::clock;
 
 /// Bytes that wait for company: head and body of a small message leave in one system call, worth 8 to 10 % of
@@ -60,6 +61,7 @@ pub(super) struct Control {
     /// How much is listened to.
     bounds: Bounds,
     digest: Arc<SocketDigest>,
+    watchdog: Mutex<Watchdog>,
 }
 
 impl Control {
@@ -74,6 +76,7 @@ impl Control {
             sent: AtomicU64::new(0),
             told: Default::default(),
             bounds: Bounds::default(),
+            watchdog: Mutex::default(),
         })
     }
 
@@ -90,6 +93,16 @@ impl Control {
     /// The connection as pingora's IO. One at a time: two would read each other's bytes.
     pub(super) fn wire(self: &Arc<Self>) -> Box<Wire> {
         Box::new(Wire(self.clone()))
+    }
+
+    /// The connection's timer, which the requests of a connection hand on to each other; a new one while it is lent.
+    pub(super) fn borrow_watchdog(&self) -> Watchdog {
+        std::mem::take(&mut *self.watchdog.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Gives the timer back, for the next request.
+    pub(super) fn return_watchdog(&self, watchdog: Watchdog) {
+        *self.watchdog.lock().unwrap_or_else(PoisonError::into_inner) = watchdog;
     }
 
     fn buffer(&self) -> MutexGuard<'_, BytesMut> {

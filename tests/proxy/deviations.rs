@@ -277,3 +277,33 @@ fn tunnels_over_http_2_are_not_offered() {
         assert!(!client.requests.is_extended_connect_protocol_enabled());
     });
 }
+
+/// The names of the tests of a source file.
+fn tests_of(source: &str) -> Vec<&str> {
+    let tests = source.split("#[test]\nfn ").skip(1);
+    tests.filter_map(|rest| rest.split('(').next()).collect()
+}
+
+#[test]
+fn the_page_names_every_test_and_every_test_is_there() {
+    let page = include_str!("../../docs/invisible.md");
+    let others = [
+        include_str!("leaving.rs"),
+        include_str!("connections.rs"),
+        include_str!("responses.rs"),
+        include_str!("uploads.rs"),
+        include_str!("h2.rs"),
+        include_str!("h2_streams.rs"),
+        include_str!("trouble.rs"),
+    ];
+    let here = tests_of(include_str!("deviations.rs"));
+    let this = "the_page_names_every_test_and_every_test_is_there";
+    for test in here.iter().filter(|test| **test != this) {
+        assert!(page.contains(&format!("`{test}`")), "docs/invisible.md does not name {test}");
+    }
+    let known: Vec<&str> = others.iter().flat_map(|source| tests_of(source)).chain(here).collect();
+    let named = page.split('`').skip(1).step_by(2).filter(|name| name.len() > 20 && name.contains('_'));
+    for name in named.filter(|name| !name.contains([' ', '=', '.'])) {
+        assert!(known.contains(&name), "docs/invisible.md names {name}, which is no test");
+    }
+}
