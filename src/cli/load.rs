@@ -7,7 +7,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::load_screen::{Screen, nothing_reached};
-use super::{Failure, Outcome, output};
+use super::{Failure, Outcome, output, targets};
 use crate::diagnostics::{Problem, Problems};
 use crate::load::{
     Arrivals, Demand, Driver, LoadOutcome, LoadSpec, Operation, OperationError, OperationText, Phases, Scenario,
@@ -127,7 +127,7 @@ impl Args {
                 None => Scenario::default_connections(rate, self.timeout),
             },
         };
-        let resolved = target.resolve(&self.allow_target).map_err(|error| match error {
+        let resolved = target.resolve(&targets::allowed(&self.allow_target)?).map_err(|error| match error {
             TargetError::Unresolved { .. } => Failure::CouldNotRun(error.into()),
             wrong => bad("URL", wrong.to_string()),
         })?;

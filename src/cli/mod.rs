@@ -15,6 +15,7 @@ pub mod on;
 pub mod remote;
 pub mod run;
 pub mod serve;
+mod targets;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

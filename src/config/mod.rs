@@ -78,17 +78,30 @@ impl Config {
     /// # Errors
     /// The file cannot be read or is not TOML, or `[admin]` is wrong.
     pub fn admin_of(path: &Path) -> Result<Admin, Problems> {
+        let (admin, mut problems) = Self::read_alone(path, Admin::read)?;
+        // A token that is not in our environment may be given by hand.
+        problems.0.retain(|problem| !problem.message.contains("token = \"\""));
+        problems.or(admin)
+    }
+
+    /// Reads `[safety]` alone, as [`Config::admin_of`].
+    ///
+    /// # Errors
+    /// The file cannot be read or is not TOML, or `[safety]` is wrong.
+    pub fn safety_of(path: &Path) -> Result<Safety, Problems> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let (safety, problems) = Self::read_alone(path, |top| Safety::read(top, folder))?;
+        problems.or(safety)
+    }
+
+    fn read_alone<T>(path: &Path, read: impl FnOnce(&mut Reader<'_>) -> T) -> Result<(T, Problems), Problems> {
         let file = path.display().to_string();
         let text = std::fs::read_to_string(path)
             .map_err(|error| Problems::one(&file, format!("cannot be read: {error}"), None))?;
         let document = Node::from_toml_with(&file, &text, &|name| Some(std::env::var(name).unwrap_or_default()))?;
         let problems = RefCell::default();
-        let mut top = Reader::new(&file, &document, "", &problems);
-        let admin = Admin::read(&mut top);
-        let mut problems = problems.into_inner();
-        // A token that is not in our environment may be given by hand.
-        problems.0.retain(|problem| !problem.message.contains("token = \"\""));
-        problems.or(admin)
+        let value = read(&mut Reader::new(&file, &document, "", &problems));
+        Ok((value, problems.into_inner()))
     }
 
     /// How many threads serve the proxies: as many as the one that asks for most.

@@ -11,6 +11,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 
+use super::bounds::Bounds;
 use super::forwarded::Asker;
 use super::frames::{Broken, Frames};
 use super::outlet::Outlet;
@@ -188,7 +189,7 @@ impl Client {
             None => Outlet::Wire(&self.control),
         };
         let inlet = match want {
-            Want::Body => Inlet::Body(&mut self.session, &mut self.has_spoken),
+            Want::Body => Inlet::Body(&mut self.session, &mut self.has_spoken, self.control.bounds()),
             Want::Presence if !is_h2 => Inlet::Wire(&self.control, self.half_open),
             // Once the head is out, it is the outlet that hears of a reset.
             Want::Presence if matches!(outlet, Outlet::Frames(_)) => Inlet::None,
@@ -255,11 +256,12 @@ impl Client {
 
     async fn swallow_body(&mut self, patience: Duration) -> bool {
         if self.session.is_body_done() {
-            return true;
+            return !self.control.bounds().is_misread();
         }
         let rest = async {
             loop {
                 match self.session.read_request_body().await {
+                    Ok(_) if self.control.bounds().is_misread() => return false,
                     Ok(Some(_)) => {}
                     Ok(None) => return true,
                     Err(_) => return false,
@@ -280,7 +282,7 @@ impl Client {
 
 /// Where the client is heard.
 pub(super) enum Inlet<'a> {
-    Body(&'a mut ServerSession, &'a mut bool),
+    Body(&'a mut ServerSession, &'a mut bool, &'a Bounds),
     Wire(&'a Control, bool),
     Stream(&'a mut ServerSession),
     None,
@@ -290,7 +292,9 @@ impl Inlet<'_> {
     /// The next thing that the client does. Can be cancelled: nothing read is lost.
     pub(super) async fn heard(self) -> Said {
         match self {
-            Self::Body(session, has_spoken) => match session.read_request_body().await {
+            Self::Body(session, has_spoken, bounds) => match session.read_request_body().await {
+                // What the library forgives the upstream might read in another way.
+                Ok(_) if bounds.is_misread() => Said::Nonsense,
                 Ok(Some(bytes)) => {
                     *has_spoken = true;
                     Said::Piece(bytes)

@@ -18,6 +18,7 @@ use super::client::Client;
 use super::flood::Meter;
 use super::gateway::Gateway;
 use super::refuse;
+use super::vet;
 use super::visit::{End, Visit};
 use super::wire::Control;
 use crate::clock;
@@ -66,7 +67,9 @@ impl Connection {
             () = clock::sleep(gateway.keepalive()) => return,
         };
         let Ok(is_h2) = first_bytes else { return };
-        if is_h2 {
+        if !is_h2 {
+            control.bounds().follow_messages();
+        } else {
             let limits = gateway.limits();
             control.bounds().count_frames(Meter::new(limits.h2_resets, limits.h2_frames, clock::now()));
         }
@@ -123,6 +126,7 @@ impl Connection {
             // Interim answers are not for HTTP/1.0 (RFC 9110 section 15.2).
             session.set_ignore_info_resp(session.req_header().version == http::Version::HTTP_10);
             session.set_read_timeout(None); // the exchange has its own, which knows whose turn it is
+            self.control.bounds().understood(&session.get_headers_raw_bytes(), vet::framing(session.req_header()));
         }
         let requests = self.requests.fetch_add(1, Relaxed) + 1;
         if self.gateway.limits().requests.is_some_and(|most| requests >= most.get()) {

@@ -96,7 +96,10 @@ impl Gateway {
             return answer::trouble(self, client, visit, Trouble::BadRequest).await;
         }
         // What could be read in two ways goes no further: the upstream might take the other one.
-        if let Err(trouble) = vet::check(client.request(), self.limits()) {
+        let misread = client.control().bounds().is_misread();
+        if let Err(trouble) =
+            if misread { Err(Trouble::BadRequest) } else { vet::check(client.request(), self.limits()) }
+        {
             return answer::trouble(self, client, visit, trouble).await;
         }
         // Faults of the request side come first: the upstream must not see a request that they stop.

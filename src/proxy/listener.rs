@@ -278,7 +278,7 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.gateway.observer().connections(self.gateway.name(), -1);
         self.count.fetch_sub(1, Relaxed);
+        self.gateway.observer().connections(self.gateway.name(), -1);
     }
 }

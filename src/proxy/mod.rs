@@ -6,6 +6,7 @@
 
 mod answer;
 mod bounds;
+mod chunks;
 mod client;
 mod connection;
 mod drip;
@@ -26,6 +27,7 @@ mod pool;
 mod refuse;
 mod router;
 mod shard;
+mod tape;
 mod upstream;
 mod vet;
 mod view;

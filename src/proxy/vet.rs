@@ -5,6 +5,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Version};
 use pingora::http::RequestHeader;
 
+use super::tape::Framing;
 use crate::config::Limits;
 use crate::telemetry::events::Trouble;
 
@@ -33,6 +34,15 @@ fn is_host(value: &HeaderValue) -> bool {
 fn length(head: &RequestHeader) -> usize {
     let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
     head.method.as_str().len() + head.raw_path().len() + "  HTTP/1.1\r\n\r\n".len() + fields.sum::<usize>()
+}
+
+/// How the library frames the body, once it has let the request pass.
+pub(super) fn framing(head: &RequestHeader) -> Framing {
+    if head.headers.contains_key(TRANSFER_ENCODING) {
+        return Framing::Chunked;
+    }
+    let length = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    Framing::Length(length.and_then(|length| length.split(',').next()?.trim().parse().ok()).unwrap_or(0))
 }
 
 /// Nobody can be in doubt where the body ends.

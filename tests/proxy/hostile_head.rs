@@ -199,15 +199,10 @@ fn what_is_no_request_line_is_refused() {
 }
 
 #[test]
-fn what_cannot_stand_in_a_target_is_escaped_and_stays_in_it() {
-    for (sent, arrives) in [("/a b", "/a%20b"), ("/\r", "/%0D"), ("/\0", "/%00")] {
-        is_read_as(
-            format!("GET {sent} HTTP/1.1\r\nHost: a\r\n\r\n{SMUGGLED}"),
-            &[&format!("GET {arrives}"), "GET /smuggled"],
-        );
+fn what_cannot_stand_in_a_target_is_refused_and_not_escaped() {
+    for target in ["/a b", "/a HTTP/1.1", "/a\tb", "/\r", "/\0", "/\"<", "/a\nX: y", "/a\r\nX: y"] {
+        is_refused(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n{SMUGGLED}"));
     }
-    is_refused(format!("GET /a\nX: y HTTP/1.1\r\nHost: a\r\n\r\n{SMUGGLED}"));
-    is_refused(format!("GET /a\r\nX: y HTTP/1.1\r\nHost: a\r\n\r\n{SMUGGLED}"));
 }
 
 #[test]

@@ -104,6 +104,7 @@ impl Exchange<'_> {
             return Step::Done(exchanged);
         }
         if self.upgraded {
+            self.client.control().bounds().stop_following();
             self.link.upgrade();
             self.request_done = false;
         }
