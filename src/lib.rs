@@ -10,6 +10,7 @@
 //! experiment   report     baseline, recovery, verdict and the runner; one file per report format
 //! proxy   load   client   the only place that names pingora; the open-loop driver; the admin API's client
 //! config                  the configuration file and its watching
+//! tls                     certificates, keys and roots, made ready for handshakes
 //! rules                   which requests get which faults, when, how often
 //! faults                  one pure file per fault: decide, never sleep, write or log
 //! telemetry   results     events, metrics, logging; the plain model of everything measured
@@ -51,4 +52,5 @@ pub mod results;
 pub mod rules;
 pub mod stats;
 pub mod telemetry;
+pub mod tls;
 pub mod units;

@@ -29,7 +29,8 @@ pub fn rule_file(data: &[u8]) {
     store.replace(&Layer::File, rules);
     let (method, headers) = (http::Method::POST, http::HeaderMap::new());
     for path in ["/", "/api/checkout/7", "*", ""] {
-        let request = RequestView { method: &method, host: "shop", path, query: Some("a=b&c"), headers: &headers };
+        let query = Some("a=b&c");
+        let request = RequestView { host: "shop", query, ..RequestView::of(&method, path, &headers) };
         let mut plan = store.load().plan("web", &request);
         let course = plan.request_course(&request);
         drop((course, plan.len()));

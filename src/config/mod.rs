@@ -4,6 +4,7 @@
 //! nothing is missing or reports every mistake of the file. What has a default needs no line in the file.
 
 mod address;
+mod client_faults;
 mod conflicts;
 mod example;
 mod forwarded;
@@ -12,8 +13,10 @@ mod limits;
 mod proxy;
 mod route;
 mod rules_dir;
+pub mod schema;
 mod sections;
 mod timeouts;
+mod tls;
 mod upstream;
 mod watch;
 
@@ -102,6 +105,11 @@ impl Config {
         let problems = RefCell::default();
         let value = read(&mut Reader::new(&file, &document, "", &problems));
         Ok((value, problems.into_inner()))
+    }
+
+    /// The files of certificates and keys that a configuration names, right or wrong; none if it cannot be read.
+    pub fn certificate_files(path: &Path, sets: &[String]) -> Vec<PathBuf> {
+        Node::from_toml_file_with(path, sets).map_or_else(|_| Vec::new(), |document| tls::files(path, &document))
     }
 
     /// How many threads serve the proxies: as many as the one that asks for most.

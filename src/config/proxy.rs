@@ -7,18 +7,22 @@ use std::thread::available_parallelism;
 use url::Url;
 
 use super::address::Listen;
+use super::client_faults;
 use super::forwarded::Forwarded;
 use super::limits::Limits;
 use super::route::{self, RouteConfig};
 use super::sections::Token;
 use super::timeouts::Timeouts;
+use super::tls;
 use super::upstream::Upstream;
 use crate::diagnostics::{Reader, nearest};
+use crate::rules::ClientFaults;
+use crate::tls::{ClientTls, ServerTls};
 
 /// What a listener speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
-    /// HTTP/1.x, and HTTP/2 with prior knowledge, told apart by the first bytes.
+    /// HTTP/1.x, and HTTP/2 with prior knowledge, told apart by the first bytes; with TLS by what was agreed on.
     Http,
 }
 
@@ -40,8 +44,12 @@ pub struct ProxyConfig {
     pub protocol: Protocol,
     /// Where it listens; port 0 asks for any free one.
     pub listen: SocketAddr,
-    /// Where requests go, in turn; at least one.
+    /// What its clients are shown; without it they are spoken to in the clear.
+    pub tls: Option<ServerTls>,
+    /// Where requests go, in turn; at least one, all of one scheme.
     pub upstreams: Vec<Upstream>,
+    /// What is asked of the upstreams and shown to them; there if they are `https`.
+    pub upstream_tls: Option<ClientTls>,
     /// What a client's FIN means.
     pub half_close: HalfClose,
     /// The time limits.
@@ -56,6 +64,17 @@ pub struct ProxyConfig {
     pub shards: NonZeroUsize,
     /// Named matches, first match first.
     pub routes: Vec<RouteConfig>,
+    /// What clients may ask for themselves; nothing by default.
+    pub client_faults: Option<ClientFaults>,
+}
+
+impl ProxyConfig {
+    /// Whether the other one has other certificates or settings of TLS at most, for the same uses of it.
+    pub fn differs_only_in_tls(&self, other: &Self) -> bool {
+        let same_uses =
+            self.tls.is_some() == other.tls.is_some() && self.upstream_tls.is_some() == other.upstream_tls.is_some();
+        same_uses && Self { tls: self.tls.clone(), upstream_tls: self.upstream_tls.clone(), ..other.clone() } == *self
+    }
 }
 
 /// A `[[proxy]]` of an experiment file.
@@ -172,7 +191,9 @@ fn read_listen(reader: &mut Reader<'_>) -> Option<SocketAddr> {
 
 fn read_listener(reader: &mut Reader<'_>, name: Option<String>, listen: Option<SocketAddr>) -> Option<ProxyConfig> {
     let protocol = read_protocol(reader);
+    let tls = tls::read_server(reader);
     let upstreams = read_upstreams(reader, listen);
+    let upstream_tls = tls::read_client(reader, upstreams.as_deref().unwrap_or_default());
     let half_close = choice(reader, "half_close", &[("abort", HalfClose::Abort), ("wait", HalfClose::Wait)]);
     let timeouts = Timeouts::read(reader);
     let limits = Limits::read(reader);
@@ -180,11 +201,14 @@ fn read_listener(reader: &mut Reader<'_>, name: Option<String>, listen: Option<S
     let marks = reader.or("marks", true);
     let shards = read_shards(reader);
     let routes = route::read_all(reader);
+    let client_faults = client_faults::read(reader);
     Some(ProxyConfig {
         name: name?,
         protocol,
         listen: listen?,
+        tls,
         upstreams: upstreams?,
+        upstream_tls,
         half_close: half_close.unwrap_or(HalfClose::Abort),
         timeouts,
         limits,
@@ -192,6 +216,7 @@ fn read_listener(reader: &mut Reader<'_>, name: Option<String>, listen: Option<S
         marks,
         shards,
         routes,
+        client_faults,
     })
 }
 
@@ -214,6 +239,11 @@ fn read_upstreams(reader: &mut Reader<'_>, listen: Option<SocketAddr>) -> Option
     let itself = |u: &&Upstream| listen.is_some_and(|l| u.port == l.port() && u.ip() == Some(l.ip()));
     if let Some(upstream) = upstreams.iter().find(itself) {
         reader.reject("upstream", format!("{upstream} is this proxy itself"), Some("name the service behind it"));
+    }
+    let first = upstreams[0].scheme;
+    if let Some(other) = upstreams.iter().find(|upstream| upstream.scheme != first) {
+        let cure = "write all of them alike, or make two proxies of it";
+        reader.reject("upstream", format!("{other} is not {}:// like the first", first.name()), Some(cure));
     }
     Some(upstreams)
 }

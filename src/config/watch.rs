@@ -36,6 +36,8 @@ const WRITING: WatchMask = WatchMask::CREATE
 pub struct Watch {
     config: PathBuf,
     rules_dir: PathBuf,
+    /// What the configuration names besides.
+    others: Vec<PathBuf>,
     hints: BoxStream<'static, ()>,
     /// `None`: the kernel gives no hints, the contents are compared every [`POLL`].
     watches: Option<Watches>,
@@ -61,6 +63,7 @@ impl Watch {
         let mut watch = Self {
             config: config.to_owned(),
             rules_dir: rules_dir.to_owned(),
+            others: Vec::new(),
             hints,
             watches,
             watched: BTreeMap::new(),
@@ -76,6 +79,16 @@ impl Watch {
     pub fn set_rules_dir(&mut self, rules_dir: &Path) {
         if self.rules_dir != rules_dir {
             rules_dir.clone_into(&mut self.rules_dir);
+            self.arm();
+            self.seen = self.fingerprint();
+        }
+    }
+
+    /// Follows these files, too, from now on: certificates and keys. As with [`new`](Self::new), what is read of them
+    /// after this call is either current or followed by a tick.
+    pub fn set_others(&mut self, others: Vec<PathBuf>) {
+        if self.others != others {
+            self.others = others;
             self.arm();
             self.seen = self.fingerprint();
         }
@@ -113,7 +126,7 @@ impl Watch {
     fn arm(&mut self) {
         let Some(watches) = &mut self.watches else { return };
         let mut watched = BTreeMap::new();
-        for folder in folders(&self.config, &self.rules_dir) {
+        for folder in folders(&self.config, &self.rules_dir, &self.others) {
             // Also when it is watched already: a folder of the same name may be another one by now. For the same one
             // the kernel gives the same descriptor again.
             match watches.add(&folder, WRITING) {
@@ -140,7 +153,7 @@ impl Watch {
     fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         let files = rule_files(&self.rules_dir).unwrap_or_default();
-        for file in files.iter().chain([&self.config]) {
+        for file in files.iter().chain([&self.config]).chain(&self.others) {
             file.hash(&mut hasher);
             std::fs::read(file).ok().hash(&mut hasher);
         }
@@ -166,10 +179,11 @@ async fn settle(hints: &mut BoxStream<'static, ()>) {
 
 /// Every folder in which something must be seen to happen: around the file and the folder as named, where links lead,
 /// and, for what does not exist yet, the nearest folder above that does.
-fn folders(config: &Path, rules_dir: &Path) -> BTreeSet<PathBuf> {
+fn folders(config: &Path, rules_dir: &Path, others: &[PathBuf]) -> BTreeSet<PathBuf> {
     let mut folders = BTreeSet::new();
     folders.insert(nearest_folder(rules_dir));
-    for path in rule_files(rules_dir).unwrap_or_default().iter().map(PathBuf::as_path).chain([config, rules_dir]) {
+    let rules = rule_files(rules_dir).unwrap_or_default();
+    for path in rules.iter().chain(others).map(PathBuf::as_path).chain([config, rules_dir]) {
         folders.insert(nearest_folder(above(path)));
         if let Ok(target) = path.canonicalize() {
             folders.insert(nearest_folder(above(&target)));

@@ -11,9 +11,11 @@ use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerAp
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::server::ShutdownWatch;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::accept::{self, stopped_while_quiet};
 use super::client::Client;
 use super::flood::Meter;
 use super::gateway::Gateway;
@@ -56,22 +58,17 @@ impl Connection {
     /// Serves a connection to its end.
     pub(super) async fn serve(
         gateway: Arc<Gateway>,
-        control: Arc<Control>,
+        socket: TcpStream,
         running: TaskTrackerToken,
         mut shutdown: ShutdownWatch,
     ) {
-        let first_bytes = tokio::select! {
-            biased;
-            first_bytes = control.detect_h2(gateway.limits().head_timeout) => first_bytes,
-            () = stopped_while_quiet(&mut shutdown, &control) => return,
-            () = clock::sleep(gateway.keepalive()) => return,
-        };
-        let Ok(is_h2) = first_bytes else { return };
-        if !is_h2 {
-            control.bounds().follow_messages();
-        } else {
+        // Boxed: handshakes are large, seldom, and over when requests begin.
+        let Some(control) = Box::pin(accept::open(&gateway, socket, &mut shutdown)).await else { return };
+        if control.is_framed() {
             let limits = gateway.limits();
             control.bounds().count_frames(Meter::new(limits.h2_resets, limits.h2_frames, clock::now()));
+        } else {
+            control.bounds().follow_messages();
         }
         let mut options = HttpServerOptions::default();
         options.h2c = true;
@@ -186,14 +183,6 @@ async fn at_last(so: impl Fn() -> bool) {
     std::future::poll_fn(|_| if so() { Poll::Ready(()) } else { Poll::Pending }).await
 }
 
-/// Resolves when the proxy stops and nothing of a request has come so far.
-async fn stopped_while_quiet(shutdown: &mut ShutdownWatch, control: &Control) {
-    let _ = shutdown.wait_for(|stop| *stop).await;
-    if !control.is_quiet(true) {
-        std::future::pending().await
-    }
-}
-
 /// The client left before its request was complete, which is nothing to answer.
 fn is_departure(error: &ErrorType) -> bool {
     matches!(error, ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::ReadTimedout)
@@ -208,9 +197,9 @@ impl HttpServerApp for Connection {
             return None;
         }
         let started = clock::now();
-        let (plan, route) = self.gateway.plan(&client);
-        let mut account =
-            Account { connection: self, client: &mut client, visit: Visit::new(plan, route, started), end: None };
+        let visit = Visit::new(Plan::none(), None, started);
+        let mut account = Account { connection: self, client: &mut client, visit, end: None };
+        (account.visit.plan, account.visit.route) = self.gateway.plan(account.client).await;
         let end = self.gateway.serve(account.client, &mut account.visit).await;
         account.end = Some(end);
         drop(account);

@@ -4,11 +4,14 @@
 //! [`exchange`] is the duplex loop between a [`client`] and a [`link`] to the upstream, which comes from the [`pool`].
 //! Under both lies a [`wire`]. [`Proxy`] is one listener with its upstream, [`Shards`] the threads that carry them.
 
+mod accept;
 mod answer;
+mod body;
 mod bounds;
 mod chunks;
 mod client;
 mod connection;
+mod dial;
 mod drip;
 mod enforce;
 mod exchange;

@@ -12,28 +12,38 @@ use crate::telemetry::events::Trouble;
 /// Codings that may stand before `chunked` (RFC 9112 section 7).
 const CODINGS: [&str; 5] = ["gzip", "x-gzip", "deflate", "compress", "x-compress"];
 
-/// Whether a request may go on.
+/// Whether a request may go on. One look at each field: every request comes by here.
 ///
 /// # Errors
 /// What it is refused with.
 pub(super) fn check(head: &RequestHeader, limits: &Limits) -> Result<(), Trouble> {
-    if head.headers.len() > limits.headers || length(head) > limits.head_size as usize {
+    // As many bytes as the head has on HTTP/1 with one space after each colon.
+    let mut size = head.method.as_str().len() + head.raw_path().len() + "  HTTP/1.1\r\n\r\n".len();
+    let (mut lengths, mut is_coded, mut is_plain) = (0, false, true);
+    for (name, value) in &head.headers {
+        size += name.as_str().len() + value.len() + ": \r\n".len();
+        if name == CONTENT_LENGTH {
+            lengths += 1 + value.as_bytes().iter().filter(|byte| **byte == b',').count();
+        } else if name == TRANSFER_ENCODING {
+            is_coded = true;
+        } else if name == CONNECTION {
+            is_plain &= !nominates_framing(value);
+        } else if name == HOST {
+            is_plain &= is_host(value);
+        }
+    }
+    if head.headers.len() > limits.headers || size > limits.head_size as usize {
         return Err(Trouble::HeadTooLarge);
     }
-    let known = matches!(head.version, Version::HTTP_10 | Version::HTTP_11 | Version::HTTP_2);
-    let plain = known && is_framed_once(&head.headers) && head.headers.get_all(HOST).iter().all(is_host);
-    if plain { Ok(()) } else { Err(Trouble::BadRequest) }
+    is_plain &= matches!(head.version, Version::HTTP_10 | Version::HTTP_11 | Version::HTTP_2);
+    // Several lengths that say the same, too: the next server may not see that.
+    is_plain &= lengths <= 1 && (!is_coded || has_plain_coding(&head.headers));
+    if is_plain { Ok(()) } else { Err(Trouble::BadRequest) }
 }
 
 /// Nothing but what a host and a port are made of (RFC 3986 section 3.2): no path, no user, no list.
 fn is_host(value: &HeaderValue) -> bool {
     value.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(byte))
-}
-
-/// As many bytes as the head has on HTTP/1 with one space after each colon.
-fn length(head: &RequestHeader) -> usize {
-    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
-    head.method.as_str().len() + head.raw_path().len() + "  HTTP/1.1\r\n\r\n".len() + fields.sum::<usize>()
 }
 
 /// How the library frames the body, once it has let the request pass.
@@ -45,17 +55,6 @@ pub(super) fn framing(head: &RequestHeader) -> Framing {
     Framing::Length(length.and_then(|length| length.split(',').next()?.trim().parse().ok()).unwrap_or(0))
 }
 
-/// Nobody can be in doubt where the body ends.
-fn is_framed_once(headers: &HeaderMap) -> bool {
-    has_one_length(headers) && has_plain_coding(headers) && !nominates_framing(headers)
-}
-
-/// One length at most, also where several say the same: the next server may not see that.
-fn has_one_length(headers: &HeaderMap) -> bool {
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    lengths.next().is_none_or(|length| !length.as_bytes().contains(&b',')) && lengths.next().is_none()
-}
-
 /// `chunked` once and last; nothing in front of it but codings that everybody knows.
 fn has_plain_coding(headers: &HeaderMap) -> bool {
     let mut codings: Vec<&[u8]> = tokens(headers.get_all(TRANSFER_ENCODING).iter()).collect();
@@ -65,9 +64,9 @@ fn has_plain_coding(headers: &HeaderMap) -> bool {
 }
 
 /// `Connection` asks the next server to drop a field that says whose the request is or where it ends.
-fn nominates_framing(headers: &HeaderMap) -> bool {
+fn nominates_framing(value: &HeaderValue) -> bool {
     let framing = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING];
-    tokens(headers.get_all(CONNECTION).iter())
+    tokens(std::iter::once(value))
         .any(|token| framing.iter().any(|name| token.eq_ignore_ascii_case(name.as_str().as_bytes())))
 }
 

@@ -33,12 +33,21 @@ pub fn read(path: &Path) -> Result<bool, LatchError> {
 
 /// A device can be read for ever, and a file of ours is short.
 fn read_small(path: &Path) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
-    }
+    fs::metadata(path)?;
+    regular(path)?;
     let mut text = Vec::new();
     File::open(path)?.take(LONGEST).read_to_end(&mut text)?;
     Ok(text)
+}
+
+/// A device or a folder must not be put aside for a file of ours.
+fn regular(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(there) if !there.is_file() => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "it is there and is not a regular file"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Finds out whether [`write`] would work, without changing what is remembered: on the day when everything has to be
@@ -47,10 +56,7 @@ fn read_small(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// The file could not be written.
 pub fn probe(path: &Path) -> Result<(), LatchError> {
-    let tried = match fs::metadata(path) {
-        Ok(there) if !there.is_file() => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")),
-        _ => write_aside(path, &text(true)).and_then(fs::remove_file),
-    };
+    let tried = regular(path).and_then(|()| write_aside(path, &text(true))).and_then(fs::remove_file);
     tried.map_err(|source| LatchError::Write { path: path.to_owned(), source })
 }
 
@@ -59,7 +65,7 @@ pub fn probe(path: &Path) -> Result<(), LatchError> {
 /// # Errors
 /// It cannot be written; what it said before still stands there.
 pub fn write(path: &Path, off: bool) -> Result<(), LatchError> {
-    let written = write_aside(path, &text(off)).and_then(|aside| {
+    let written = regular(path).and_then(|()| write_aside(path, &text(off))).and_then(|aside| {
         let renamed = fs::rename(&aside, path);
         if renamed.is_err() {
             // Best effort: the error that counts is the one that is returned.
@@ -160,6 +166,7 @@ mod tests {
         assert!(read(&path).unwrap());
         assert!(probe(folder.path()).is_err() && probe(Path::new("/nowhere/at/all/state")).is_err());
         assert!(probe(Path::new("/dev/full")).unwrap_err().to_string().contains("regular file"));
+        assert!(write(Path::new("/dev/full"), true).unwrap_err().to_string().contains("regular file"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::events::{ExchangeEvent, Observer};
+use super::events::{ExchangeEvent, HandshakeFailure, Observer};
 use super::metrics::Metrics;
 
 /// Counts like [`Metrics`], and logs every exchange at level info under the target `access`.
@@ -40,5 +40,9 @@ impl Observer for AccessLog {
 
     fn connections(&self, proxy: &str, change: i64) {
         self.0.connections(proxy, change);
+    }
+
+    fn handshake_failed(&self, proxy: &str, failure: HandshakeFailure) {
+        self.0.handshake_failed(proxy, failure);
     }
 }

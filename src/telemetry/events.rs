@@ -53,6 +53,8 @@ pub enum Trouble {
     UpstreamMalformed,
     /// The upstream fell silent.
     UpstreamTimeout,
+    /// The upstream and the proxy did not come together over TLS: its certificate was not accepted, or the proxy's.
+    UpstreamTls,
     /// The client's request is not HTTP that can be forwarded.
     BadRequest,
     /// The head of the client's request is longer than allowed, or has more fields.
@@ -67,13 +69,14 @@ pub enum Trouble {
 
 impl Trouble {
     /// All troubles.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::UpstreamUnresolved,
         Self::UpstreamRefused,
         Self::UpstreamConnectTimeout,
         Self::UpstreamReset,
         Self::UpstreamMalformed,
         Self::UpstreamTimeout,
+        Self::UpstreamTls,
         Self::BadRequest,
         Self::HeadTooLarge,
         Self::HeadTimeout,
@@ -90,6 +93,7 @@ impl Trouble {
             Self::UpstreamReset => "upstream-reset",
             Self::UpstreamMalformed => "upstream-malformed",
             Self::UpstreamTimeout => "upstream-timeout",
+            Self::UpstreamTls => "upstream-tls",
             Self::BadRequest => "bad-request",
             Self::HeadTooLarge => "head-too-large",
             Self::HeadTimeout => "head-timeout",
@@ -123,6 +127,31 @@ impl Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// Why a client's TLS handshake came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HandshakeFailure {
+    /// The client left, or the proxy stopped, before it was complete.
+    Closed,
+    /// One side did not accept what the other said: a version, a certificate, a protocol, or no TLS at all.
+    Refused,
+    /// The client took too long.
+    Timeout,
+}
+
+impl HandshakeFailure {
+    /// All failures.
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Refused, Self::Timeout];
+
+    /// The label's value.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Refused => "refused",
+            Self::Timeout => "timeout",
+        }
     }
 }
 
@@ -163,6 +192,8 @@ pub trait Observer: Send + Sync {
     fn request_received(&self, proxy: &str);
     /// A client connection was opened (+1) or closed (-1).
     fn connections(&self, proxy: &str, change: i64);
+    /// A client's TLS handshake failed: no exchange will follow on its connection.
+    fn handshake_failed(&self, _proxy: &str, _failure: HandshakeFailure) {}
 }
 
 /// Nobody listens.

@@ -8,7 +8,7 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
 use prometheus::{Encoder, TextEncoder};
 
-use super::events::{ExchangeEvent, Observer};
+use super::events::{ExchangeEvent, HandshakeFailure, Observer};
 use super::family::Family;
 use super::load::LoadMetrics;
 use super::reloads::Reloads;
@@ -119,5 +119,9 @@ impl Observer for Metrics {
 
     fn connections(&self, proxy: &str, change: i64) {
         self.traffic.connections(proxy, change);
+    }
+
+    fn handshake_failed(&self, proxy: &str, failure: HandshakeFailure) {
+        self.traffic.handshake_failed(proxy, failure);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method};
 
-use super::events::{ExchangeEvent, ExchangeOutcome, Observer, Trouble};
+use super::events::{ExchangeEvent, ExchangeOutcome, HandshakeFailure, Observer, Trouble};
 use super::*;
 use crate::diagnostics::{Node, Problems, Reader};
 use crate::faults::RequestView;
@@ -46,7 +46,7 @@ fn error_rule(name: &str) -> String {
 /// Plans one request and lets it go: the rule matched, triggered and was skipped.
 fn hit(set: &RuleSet) {
     let headers = HeaderMap::new();
-    drop(set.plan("p", &RequestView { method: &Method::GET, host: "", path: "/", query: None, headers: &headers }));
+    drop(set.plan("p", &RequestView::of(&Method::GET, "/", &headers)));
 }
 
 fn recovery() -> Recovery {
@@ -80,6 +80,7 @@ fn busy() -> Arc<Metrics> {
     let metrics = Metrics::new();
     let trouble = ExchangeEvent { trouble: Some(Trouble::UpstreamReset), ..event("p", "r", Some(502)) };
     metrics.connections("p", 1);
+    metrics.handshake_failed("p", HandshakeFailure::Timeout);
     metrics.request_received("p");
     metrics.exchange(&trouble);
     metrics.exchange(&ExchangeEvent { injected: Duration::from_secs(1), ..event("p", "r", None) });
@@ -140,6 +141,7 @@ fn the_figures_are_those_of_what_happened() {
         ("brownout_request_duration_seconds_sum{proxy=\"p\",route=\"r\"}", 0.006),
         ("brownout_injected_delay_seconds_count{proxy=\"p\",route=\"r\"}", 1.0),
         ("brownout_proxy_errors_total{proxy=\"p\",reason=\"upstream-reset\"}", 1.0),
+        ("brownout_tls_handshake_failures_total{proxy=\"p\",reason=\"timeout\"}", 1.0),
         ("brownout_received_bytes_total{proxy=\"p\"}", 200.0),
         ("brownout_sent_bytes_total{proxy=\"p\"}", 400.0),
         ("brownout_faults_total{rule=\"broken\",kind=\"error\",stage=\"matched\"}", 1.0),

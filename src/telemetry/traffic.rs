@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use indexmap::IndexMap;
 use prometheus::proto::MetricFamily;
 
-use super::events::{ExchangeEvent, ExchangeOutcome, Trouble};
+use super::events::{ExchangeEvent, ExchangeOutcome, HandshakeFailure, Trouble};
 use super::family::Family;
 use super::tally::{Count, Tallied, Tally};
 use crate::names::metrics as names;
@@ -40,6 +40,7 @@ struct ProxyCells {
     bytes_in: Count,
     bytes_out: Count,
     troubles: [Count; Trouble::ALL.len()],
+    handshakes: [Count; HandshakeFailure::ALL.len()],
 }
 
 struct RouteCells {
@@ -113,6 +114,11 @@ impl Traffic {
         });
     }
 
+    pub(super) fn handshake_failed(&self, proxy: &str, failure: HandshakeFailure) {
+        let index = HandshakeFailure::ALL.iter().position(|f| *f == failure).unwrap_or_default();
+        self.on(proxy, |mine| mine.cells.handshakes[index].add(1));
+    }
+
     /// How many requests of a proxy have been read since the process started.
     pub(super) fn total_received(&self, proxy: &str) -> u64 {
         lock(&self.cells).proxies.iter().filter(|cells| &*cells.proxy == proxy).map(|cells| cells.received.get()).sum()
@@ -153,6 +159,7 @@ impl MyProxy {
             bytes_in: Count::default(),
             bytes_out: Count::default(),
             troubles: Default::default(),
+            handshakes: Default::default(),
         });
         lock(shared).proxies.push(cells.clone());
         Self { cells, routes: ByName::default() }
@@ -203,6 +210,7 @@ fn proxy_families(cells: &[Arc<ProxyCells>]) -> Vec<Family> {
         bytes_in: u64,
         bytes_out: u64,
         troubles: [u64; Trouble::ALL.len()],
+        handshakes: [u64; HandshakeFailure::ALL.len()],
     }
     let mut sums = BTreeMap::<&str, Sum>::new();
     for cells in cells {
@@ -214,12 +222,16 @@ fn proxy_families(cells: &[Arc<ProxyCells>]) -> Vec<Family> {
         for (sum, count) in sum.troubles.iter_mut().zip(&cells.troubles) {
             *sum += count.get();
         }
+        for (sum, count) in sum.handshakes.iter_mut().zip(&cells.handshakes) {
+            *sum += count.get();
+        }
     }
     let mut received = Family::new(&names::REQUESTS_RECEIVED);
     let mut connections = Family::new(&names::CONNECTIONS_OPEN);
     let mut bytes_in = Family::new(&names::RECEIVED_BYTES);
     let mut bytes_out = Family::new(&names::SENT_BYTES);
     let mut troubles = Family::new(&names::PROXY_ERRORS);
+    let mut handshakes = Family::new(&names::HANDSHAKE_FAILURES);
     for (proxy, sum) in sums {
         received.add_event_count(&[proxy], sum.received);
         connections.add(&[proxy], sum.connections as f64);
@@ -228,8 +240,11 @@ fn proxy_families(cells: &[Arc<ProxyCells>]) -> Vec<Family> {
         for (trouble, count) in Trouble::ALL.iter().zip(sum.troubles) {
             troubles.add_event_count(&[proxy, trouble.name()], count);
         }
+        for (failure, count) in HandshakeFailure::ALL.iter().zip(sum.handshakes) {
+            handshakes.add_event_count(&[proxy, failure.name()], count);
+        }
     }
-    vec![received, connections, bytes_in, bytes_out, troubles]
+    vec![received, connections, bytes_in, bytes_out, troubles, handshakes]
 }
 
 fn route_families(cells: &[Arc<RouteCells>]) -> Vec<Family> {

@@ -42,10 +42,8 @@ fn chunks_that_are_none_are_never_a_whole_body() {
         "5;a\nb\r\nhello\r\n",
         "5;a\rb\r\nhello\r\n",
         "5 5\r\nhello\r\n",
-        "ffffffffffffffff\r\nhello\r\n",
         "10000000000000005\r\nhello\r\n",
         "fffffffffffffffff5\r\nhello\r\n",
-        "7fffffffffffffff\r\nhello\r\n",
         "5\0\r\nhello\r\n",
     ] {
         is_never_whole(&format!("{start}0\r\n\r\n{SMUGGLED}"));

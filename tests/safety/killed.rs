@@ -69,3 +69,21 @@ fn probes_are_spared() {
     let sidecar = Sidecar::start(&Setting::default());
     assert_eq!((sidecar.status_for("kube-probe/1.34"), sidecar.status_for("curl/8")), (200, 503));
 }
+
+#[test]
+fn readiness_is_every_listener_bound_also_after_a_reload_that_could_not_bind_one() {
+    let sidecar = Sidecar::start(&Setting::default());
+    assert!(sidecar.is_ready());
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let file = sidecar.folder.path().join("brownout.toml");
+    let before = std::fs::read_to_string(&file).expect("the configuration");
+    let another = format!(
+        "{before}[[proxy]]\nname = \"another\"\nlisten = \"{}\"\nupstream = \"http://127.0.0.1:9\"\n",
+        taken.local_addr().expect("an address")
+    );
+    std::fs::write(&file, another).expect("a file");
+    until("it is not ready", || !sidecar.is_ready());
+    assert_eq!(sidecar.status(), 503, "what runs goes on");
+    std::fs::write(&file, before).expect("a file");
+    until("it is ready again", || sidecar.is_ready());
+}

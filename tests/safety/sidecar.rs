@@ -100,6 +100,12 @@ impl Sidecar {
         page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
     }
 
+    /// What the kubelet would be told.
+    pub(crate) fn is_ready(&self) -> bool {
+        let request = "GET /readyz HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n";
+        Client::connect(self.metrics).send(request).read_head().starts_with("HTTP/1.1 200 ")
+    }
+
     /// What it has written to stderr so far, once it has ended.
     pub(crate) fn log(mut self) -> String {
         self.kill();
