@@ -1,5 +1,7 @@
 //! `brownout off` and `brownout on` against an instance that runs.
 
+use std::process::{Command, Stdio};
+
 use crate::{Instance, brownout, text};
 
 #[test]
@@ -27,4 +29,32 @@ fn a_wrong_token_a_wrong_address_and_nobody_there_have_their_own_cures() {
     let wrong = brownout(&["on", "--admin", "https://127.0.0.1"]);
     assert_eq!(wrong.status.code(), Some(2));
     assert!(text(&wrong.stderr).contains("http://host:port"), "{}", text(&wrong.stderr));
+}
+
+#[test]
+fn the_configuration_says_where_the_instance_is_and_what_it_asks_for() {
+    let instance = Instance::start();
+    let folder = tempfile::tempdir().unwrap();
+    let config = |path: &str, token: &str| {
+        let text = format!(
+            "[admin]\nlisten = \"{}\"\ntoken = \"{token}\"\n[[proxy]]\nname = \"${{NOT_HERE}}\"\n",
+            instance.address
+        );
+        std::fs::write(folder.path().join(path), text).unwrap();
+    };
+    let call = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_brownout"));
+        command.args(arguments).current_dir(folder.path()).env_remove("BROWNOUT_ADMIN").env_remove("BROWNOUT_TOKEN");
+        command.stdin(Stdio::null()).output().unwrap()
+    };
+    std::fs::create_dir(folder.path().join("config")).unwrap();
+    config("config/brownout.toml", "sesame");
+    config("staging.toml", "wrong");
+    assert_eq!(call(&["off"]).status.code(), Some(0), "the usual file is looked for");
+    assert!(instance.store.is_off());
+    assert_eq!(call(&["on", "-c", "staging.toml"]).status.code(), Some(3), "the file that was named is believed");
+    assert_eq!(call(&["on", "-c", "staging.toml", "--token", "sesame"]).status.code(), Some(0), "and the flag more");
+    assert!(!instance.store.is_off());
+    let missing = call(&["off", "-c", "none.toml"]);
+    assert_eq!((missing.status.code(), text(&missing.stderr).contains("none.toml")), (Some(2), true));
 }
