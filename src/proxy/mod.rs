@@ -21,6 +21,7 @@ mod headers;
 mod link;
 mod listen;
 mod listener;
+mod messages;
 mod outlet;
 mod pool;
 mod router;

@@ -24,3 +24,4 @@ mod slow_upload;
 mod swap;
 mod timeout;
 mod truncate;
+mod websocket;
