@@ -5,8 +5,9 @@ use std::io::ErrorKind;
 use brownout::telemetry::events::ExchangeOutcome;
 use bytes::Bytes;
 
+use super::*;
+use crate::over_h2;
 use crate::support::h2::{Client as H2Client, Origin as H2Origin, block_on, get, response, send_all};
-use crate::support::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nsome of it, unread";
@@ -126,7 +127,7 @@ fn on_http_2_the_stream_is_reset_and_the_others_are_undisturbed() {
                 let after_bytes = if at == "body" { format!("after_bytes = {after}") } else { String::new() };
                 let fault = rule("cut", &format!("kind = \"abort\"\nhow = \"{how}\"\nat = \"{at}\"\n{after_bytes}"));
                 bench.rules(&fault.replace("[[rule.fault]]", "match = { path = \"/cut\" }\n[[rule.fault]]"));
-                let client = H2Client::connect(bench.address).await;
+                let client = H2Client::connect(bench.h2).await;
                 let (other, _) = client.start(get("/other"), true).await;
                 let (_, mut other_respond) = origin.asked().await;
                 let (answer, _) = client.start(get("/cut"), true).await;
@@ -242,8 +243,7 @@ fn half_a_close_ends_when_it_is_released() {
 fn on_http_2_half_a_close_ends_the_stream_without_a_reset() {
     block_on(async {
         let mut at =
-            crate::over_h2::Setting::new("kind = \"abort\"\nhow = \"half-close\"\nat = \"body\"\nafter_bytes = 4")
-                .await;
+            over_h2::Setting::new("kind = \"abort\"\nhow = \"half-close\"\nat = \"body\"\nafter_bytes = 4").await;
         let (_, ended) = at.ask(get("/"), response(200), b"0123456789").await;
         assert_eq!(ended.unwrap().0, b"0123");
     });

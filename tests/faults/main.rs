@@ -8,6 +8,7 @@ mod support;
 mod over_h2;
 
 mod abort;
+mod asked;
 mod body;
 mod compose;
 mod corrupt;
@@ -23,5 +24,8 @@ mod slow_body;
 mod slow_upload;
 mod swap;
 mod timeout;
+mod tls;
 mod truncate;
 mod websocket;
+
+use support::*;
