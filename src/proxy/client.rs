@@ -14,6 +14,8 @@ use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use tokio::sync::watch;
 
+use super::bounds::Bounds;
+use super::forwarded::Asker;
 use super::frames::{Broken, Frames};
 use super::outlet::Outlet;
 use super::wire::Control;
@@ -96,6 +98,15 @@ impl Client {
         &self.control
     }
 
+    /// Who it is.
+    pub(super) fn asker(&self) -> Asker<'_> {
+        Asker {
+            address: self.control.peer(),
+            scheme: if self.is_secure() { "https" } else { "http" },
+            request: self.request(),
+        }
+    }
+
     pub(super) fn is_h2(&self) -> bool {
         self.session.is_http2()
     }
@@ -126,7 +137,7 @@ impl Client {
         let mut body = Vec::new();
         while !self.session.is_body_done() && body.len() <= limit {
             let said = tokio::select! {
-                said = Inlet::Body(&mut self.session, &mut self.has_spoken).heard() => said,
+                said = Inlet::Body(&mut self.session, &mut self.has_spoken, self.control.bounds()).heard() => said,
                 () = clock::sleep_until(deadline) => return None,
             };
             match &said {
@@ -255,7 +266,7 @@ impl Client {
         };
         let inlet = match want {
             Want::Body if !self.early.is_empty() => Inlet::Early(&mut self.early),
-            Want::Body => Inlet::Body(&mut self.session, &mut self.has_spoken),
+            Want::Body => Inlet::Body(&mut self.session, &mut self.has_spoken, self.control.bounds()),
             Want::Presence if !is_h2 => Inlet::Wire(&self.control, self.half_open),
             // Once the head is out, it is the outlet that hears of a reset.
             Want::Presence if matches!(outlet, Outlet::Frames(_)) => Inlet::None,
@@ -345,11 +356,12 @@ impl Client {
 
     async fn swallow_body(&mut self, patience: Duration) -> bool {
         if self.session.is_body_done() {
-            return true;
+            return !self.control.bounds().is_misread();
         }
         let rest = async {
             loop {
                 match self.session.read_request_body().await {
+                    Ok(_) if self.control.bounds().is_misread() => return false,
                     Ok(Some(_)) => {}
                     Ok(None) => return true,
                     Err(_) => return false,
@@ -371,7 +383,7 @@ impl Client {
 /// Where the client is heard.
 pub(super) enum Inlet<'a> {
     Early(&'a mut VecDeque<Said>),
-    Body(&'a mut ServerSession, &'a mut bool),
+    Body(&'a mut ServerSession, &'a mut bool, &'a Bounds),
     Wire(&'a Control, bool),
     Stream(&'a mut ServerSession),
     None,
@@ -382,7 +394,9 @@ impl Inlet<'_> {
     pub(super) async fn heard(self) -> Said {
         match self {
             Self::Early(early) => early.pop_front().unwrap_or(Said::Left),
-            Self::Body(session, has_spoken) => match session.read_request_body().await {
+            Self::Body(session, has_spoken, bounds) => match session.read_request_body().await {
+                // What the library forgives the upstream might read in another way.
+                Ok(_) if bounds.is_misread() => Said::Nonsense,
                 Ok(Some(bytes)) => {
                     *has_spoken = true;
                     Said::Piece(bytes)

@@ -11,8 +11,8 @@ use super::exchange::{self, Exchanged};
 use super::pool::{Pool, Wanted};
 use super::router::Router;
 use super::visit::{End, Visit};
-use super::{answer, body, upload, view};
-use crate::config::{HalfClose, ProxyConfig};
+use super::{answer, body, upload, vet, view};
+use crate::config::{Forwarded, HalfClose, Limits, ProxyConfig};
 use crate::faults::RequestView;
 use crate::rules::{Plan, RuleSet, Store};
 use crate::telemetry::events::{Observer, Trouble};
@@ -76,6 +76,16 @@ impl Gateway {
         self.config.timeouts.keepalive
     }
 
+    /// How much a client may ask.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.config.limits
+    }
+
+    /// Whether the upstream is told who asked.
+    pub(super) fn forwarded(&self) -> Forwarded {
+        self.config.forwarded
+    }
+
     /// How long a peer may be stuck before what it should have read is given up.
     pub(super) fn patience(&self) -> Duration {
         self.config.timeouts.write
@@ -126,6 +136,13 @@ impl Gateway {
         // A tunnel to anywhere is not what a reverse proxy is for.
         if client.request().method == http::Method::CONNECT {
             return answer::trouble(self, client, visit, Trouble::BadRequest).await;
+        }
+        // What could be read in two ways goes no further: the upstream might take the other one.
+        let misread = client.control().bounds().is_misread();
+        if let Err(trouble) =
+            if misread { Err(Trouble::BadRequest) } else { vet::check(client.request(), self.limits()) }
+        {
+            return answer::trouble(self, client, visit, trouble).await;
         }
         // Faults of the request side come first: the upstream must not see a request that they stop.
         if !visit.plan.is_empty()

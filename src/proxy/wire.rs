@@ -32,6 +32,7 @@ use tokio::sync::Notify;
 
 use self::cipher::Cipher;
 pub(super) use self::cipher::reason as tls_reason;
+use super::bounds::Bounds;
 use super::watchdog::Watchdog;
 use crate::clock;
 
@@ -65,6 +66,8 @@ pub(super) struct Control {
     sent: AtomicU64,
     /// What of `received` and `sent` has been told.
     told: (AtomicU64, AtomicU64),
+    /// How much is listened to.
+    bounds: Bounds,
     digest: Arc<SocketDigest>,
     /// Whose address the other end has.
     peer: Option<IpAddr>,
@@ -106,8 +109,14 @@ impl Control {
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             told: Default::default(),
+            bounds: Bounds::default(),
             watchdog: Mutex::default(),
         })
+    }
+
+    /// How much of what the peer sends is listened to.
+    pub(super) fn bounds(&self) -> &Bounds {
+        &self.bounds
     }
 
     /// The connection as pingora's IO. One at a time: two would read each other's bytes.
@@ -132,6 +141,11 @@ impl Control {
 
     fn pile(&self) -> MutexGuard<'_, Pile> {
         self.pile.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// HTTP/2 is spoken, as the first bytes or the handshake said.
+    pub(super) fn is_framed(&self) -> bool {
+        self.framed.load(Relaxed)
     }
 
     /// From here on HTTP/2 is spoken, whatever the first bytes or the handshake said.
@@ -288,16 +302,21 @@ impl Control {
     }
 
     /// Waits for the first bytes and says whether they are HTTP/2's; nothing is read. Stops at the first byte that
-    /// differs, so that an HTTP/1 request shorter than the preface is not waited for.
+    /// differs, so that an HTTP/1 request shorter than the preface is not waited for; one that begins like it has
+    /// this long to go on.
     ///
     /// # Errors
-    /// When the peer leaves without a word.
-    pub(super) async fn detect_h2(&self) -> io::Result<bool> {
+    /// When the peer leaves without a word, or stops in the middle of its first.
+    pub(super) async fn detect_h2(&self, limit: Duration) -> io::Result<bool> {
         let mut start = [0; H2_PREFACE.len()];
+        let mut begun = None;
         loop {
             let n = self.socket.peek(&mut start).await?;
             if n == 0 {
                 return Err(ErrorKind::UnexpectedEof.into());
+            }
+            if begun.get_or_insert_with(clock::now).elapsed() > limit {
+                return Err(ErrorKind::TimedOut.into());
             }
             let framed = start[..n] == H2_PREFACE[..n];
             if !framed || n == H2_PREFACE.len() {

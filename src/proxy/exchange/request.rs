@@ -5,10 +5,11 @@ use bytes::Bytes;
 use super::flow::Flow;
 use super::{Exchange, Exchanged, Said, Step};
 use crate::clock;
+use crate::config::Forwarded;
 use crate::faults::{CloseHow, Side};
 use crate::proxy::frames::Broken;
-use crate::proxy::headers;
 use crate::proxy::visit::{End, Visit};
+use crate::proxy::{forwarded, headers};
 use crate::telemetry::events::Trouble;
 
 /// The request's body on its way up; what has been read of it ahead is the beginning.
@@ -42,7 +43,10 @@ impl Exchange<'_> {
             }
             None => headers::upstream_request(self.client.request(), target, !bodiless),
         };
-        let Some(head) = head else { return Step::Done(Exchanged::Failed(Trouble::BadRequest)) };
+        let Some(mut head) = head else { return Step::Done(Exchanged::Failed(Trouble::BadRequest)) };
+        if self.gateway.forwarded() != Forwarded::Off {
+            forwarded::tell(&mut head, self.gateway.forwarded(), &self.client.asker());
+        }
         match self.link.send_head(Box::new(head), bodiless).await {
             Ok(()) => Step::GoOn,
             Err(error) => self.on_upstream_error(&error).await,

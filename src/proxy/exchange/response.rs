@@ -147,6 +147,7 @@ impl Exchange<'_> {
             self.client.break_promise();
         }
         if self.upgraded {
+            self.client.control().bounds().stop_following();
             self.link.upgrade();
             self.request_done = false;
         }

@@ -61,7 +61,7 @@ fn read(allowed: &ClientFaults, entry: &ListEntry, problems: &RefCell<Problems>)
     let mut table: IndexMap<String, Node> = IndexMap::new();
     let mut probability = allowed.max_probability;
     for (key, value) in &item.params {
-        let node = Node { line: None, value: value_of(value) };
+        let node = Node { line: None, set: None, value: value_of(value) };
         if key == "probability" {
             match <Share as crate::diagnostics::FromNode>::from_node(&node) {
                 Ok(wanted) => probability = wanted.get().min(allowed.max_probability),
@@ -71,8 +71,8 @@ fn read(allowed: &ClientFaults, entry: &ListEntry, problems: &RefCell<Problems>)
         }
         table.insert(key.replace('-', "_"), node);
     }
-    table.insert("kind".to_owned(), Node { line: None, value: Value::Text(kind.clone()) });
-    let node = Node { line: None, value: Value::Table(table) };
+    table.insert("kind".to_owned(), Node { line: None, set: None, value: Value::Text(kind.clone()) });
+    let node = Node { line: None, set: None, value: Value::Table(table) };
     let (kind, fault) = faults::compile(Reader::new(FAULT_HEADER, &node, "fault", problems), "asked")?;
     Some(Wish { kind: kind.name, fault: Capped::around(fault, allowed.max_delay), probability })
 }
