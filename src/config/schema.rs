@@ -10,7 +10,8 @@ const fn key(name: &'static str, shape: Shape, example: &'static str, meaning: &
 }
 
 /// The tables of a configuration file, the file itself first.
-pub static SECTIONS: &[Section] = &[CONFIG, ADMIN, METRICS, PROXY, CLIENT_FAULTS, ROUTE, RULES, SAFETY, LOG, DRAIN];
+pub static SECTIONS: &[Section] =
+    &[CONFIG, ADMIN, METRICS, PROXY, TLS, UPSTREAM_TLS, CLIENT_FAULTS, ROUTE, RULES, SAFETY, LOG, DRAIN];
 
 const CONFIG: Section = Section {
     name: "config",
@@ -84,6 +85,33 @@ const PROXY: Section = Section {
             "{ envoy = true }",
             "what clients may ask for themselves; default: nothing",
         ),
+    ],
+};
+
+const TLS: Section = Section {
+    name: "tls",
+    written: "[proxy.tls]",
+    keys: &[
+        key("certificate", Shape::Text, "\"certs/web.pem\"", "required: the chain, a PEM file beside this one"),
+        key("key", Shape::Text, "\"certs/web.key\"", "required: its key"),
+        key("client_ca", Shape::Text, "\"certs/clients.pem\"", "clients must show a certificate of one of these"),
+        key("alpn", Shape::Texts, "[\"h2\", \"http/1.1\"]", "what is offered"),
+        key("min_version", Shape::Text, "\"1.3\"", "the lowest version of TLS"),
+        key("handshake_timeout", Shape::Duration, "\"10s\"", "how long a handshake may take"),
+    ],
+};
+
+const UPSTREAM_TLS: Section = Section {
+    name: "upstream_tls",
+    written: "[proxy.upstream_tls]",
+    keys: &[
+        key("ca", Shape::Text, "\"certs/ca.pem\"", "whom upstreams are believed; default: the system's"),
+        key("certificate", Shape::Text, "\"certs/me.pem\"", "what is shown to upstreams"),
+        key("key", Shape::Text, "\"certs/me.key\"", "its key"),
+        key("server_name", Shape::Text, "\"shop.example\"", "the name that the certificate must have"),
+        key("verify", Shape::Flag, "false", "whether the certificate is checked; default: `true`"),
+        key("alpn", Shape::Texts, "[\"h2\", \"http/1.1\"]", "what is offered"),
+        key("min_version", Shape::Text, "\"1.3\"", "the lowest version of TLS"),
     ],
 };
 
@@ -228,4 +256,47 @@ fn definitions() -> Map<String, Value> {
     let mut all = reference::definitions();
     all.extend(SECTIONS.iter().map(|section| (section.name.to_owned(), schema_of(section))));
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::diagnostics::Node;
+
+    const PROXY: &str = "name = \"web\"\nlisten = \"127.0.0.1:1\"\nupstream = \"http://127.0.0.1:2\"\n";
+
+    /// A configuration with a key that nobody knows in one of its tables.
+    fn with_unknown_key(section: &str) -> String {
+        const UNKNOWN: &str = "qqqqqqqqqqqq = 1";
+        match section {
+            "config" => format!("{UNKNOWN}\n[[proxy]]\n{PROXY}"),
+            "proxy" => format!("[[proxy]]\n{PROXY}{UNKNOWN}\n"),
+            "route" => format!("[[proxy]]\n{PROXY}[[proxy.route]]\n{UNKNOWN}\n"),
+            "tls" | "upstream_tls" => {
+                let proxy = PROXY.replace("http:", "https:");
+                format!("[[proxy]]\n{proxy}[proxy.{section}]\n{UNKNOWN}\n")
+            }
+            "client_faults" => format!("[[proxy]]\n{PROXY}[proxy.client_faults]\nenvoy = true\n{UNKNOWN}\n"),
+            table => format!("[[proxy]]\n{PROXY}[{table}]\n{UNKNOWN}\n"),
+        }
+    }
+
+    #[test]
+    fn the_tables_have_the_keys_that_are_read_and_no_others() {
+        for section in SECTIONS {
+            let document = Node::from_toml("b.toml", &with_unknown_key(section.name)).unwrap();
+            let problems = Config::resolve(Path::new("b.toml"), &document).unwrap_err().to_string();
+            let listed = problems.lines().find(|line| line.contains("unknown key \"qqqqqqqqqqqq\""));
+            let (_, known) =
+                listed.and_then(|line| line.split_once("(known keys: ")).unwrap_or_else(|| panic!("{problems}"));
+            let mut known: Vec<_> = known.trim_end_matches(')').split(", ").filter(|key| *key != "attach").collect();
+            let mut told: Vec<_> = section.keys.iter().map(|key| key.name).collect();
+            known.sort_unstable();
+            told.sort_unstable();
+            assert_eq!(told, known, "{}", section.name);
+        }
+    }
 }

@@ -130,7 +130,7 @@ fn reference(name: &str) -> Value {
 }
 
 fn one_or_many(item: &Value) -> Value {
-    json!({ "anyOf": [item, { "type": "array", "items": item, "minItems": 1 }] })
+    json!({ "anyOf": [item, { "type": "array", "items": item }] })
 }
 
 fn map_of(value: &Value) -> Value {

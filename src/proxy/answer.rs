@@ -7,6 +7,7 @@ use pingora::http::ResponseHeader;
 
 use super::client::{Client, Gone};
 use super::gateway::Gateway;
+use super::view;
 use super::visit::{End, Visit};
 use crate::faults::Answer;
 use crate::names;
@@ -15,8 +16,12 @@ use crate::telemetry::events::{ExchangeOutcome, Trouble};
 /// Sends a fault's answer. The connection stays usable: an unread request body is read and dropped afterwards.
 pub(super) async fn send(gateway: &Gateway, client: &mut Client, visit: &mut Visit, answer: &Answer) -> End {
     visit.outcome = ExchangeOutcome::Injected;
-    let Ok(head) = head(answer.status, &answer.headers, answer.body.len()) else { return End::Closed };
-    write(gateway, client, visit, head, answer.body.clone()).await
+    let body = match &answer.template {
+        Some(template) => Bytes::from(template.render(&view::of(client))),
+        None => answer.body.clone(),
+    };
+    let Ok(head) = head(answer.status, &answer.headers, body.len()) else { return End::Closed };
+    write(gateway, client, visit, head, body).await
 }
 
 /// Says what trouble the proxy itself has; the connection stays usable.

@@ -134,6 +134,18 @@ impl Link {
         }
     }
 
+    /// Sends the last piece of the request's body.
+    pub(super) async fn send_last(&mut self, bytes: Bytes) -> Result<()> {
+        match &mut self.way {
+            Way::H1 { .. } if bytes.is_empty() => self.end_body().await,
+            Way::H1 { .. } => {
+                self.session.write_request_body(bytes, false).await?;
+                self.end_body().await
+            }
+            Way::H2 { frames, .. } => push(frames, bytes, true),
+        }
+    }
+
     /// The request's body is complete.
     pub(super) async fn end_body(&mut self) -> Result<()> {
         match &mut self.way {

@@ -56,6 +56,7 @@ pub(super) fn tell(gateway: &Gateway, control: Option<&Control>, trouble: Troubl
         duration: Duration::ZERO,
         upstream: None,
         injected: Duration::ZERO,
+        trace: None,
         marks: "",
         bytes: control.map(Control::take_bytes).unwrap_or_default(),
     });

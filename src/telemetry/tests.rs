@@ -27,6 +27,7 @@ fn event<'a>(proxy: &'a str, route: &'a str, status: Option<u16>) -> ExchangeEve
         duration: Duration::from_millis(3),
         upstream: Some(Duration::from_millis(2)),
         injected: Duration::ZERO,
+        trace: None,
         marks: "",
         bytes: (100, 200),
     }
