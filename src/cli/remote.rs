@@ -15,13 +15,13 @@ use crate::diagnostics::Problems;
 #[derive(Debug, clap::Args)]
 pub struct Remote {
     /// The admin API of the instance [default: what the configuration says, else http://127.0.0.1:7470]
-    #[arg(long, value_name = "URL", env = "BROWNOUT_ADMIN", hide_env = true)]
+    #[arg(long, global = true, value_name = "URL", env = "BROWNOUT_ADMIN", hide_env = true)]
     admin: Option<String>,
     /// What the API asks for, if it has a token [default: $BROWNOUT_TOKEN, else the configuration's]
-    #[arg(long, value_name = "TOKEN", env = "BROWNOUT_TOKEN", hide_env = true)]
+    #[arg(long, global = true, value_name = "TOKEN", env = "BROWNOUT_TOKEN", hide_env = true)]
     token: Option<String>,
     /// The configuration of the instance, for its address and token [default: config/brownout.toml, if it is there]
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
