@@ -23,7 +23,7 @@ pub(super) const KIND: Kind = Kind {
 const STATUS_LINE: &[u8] = b"HTTP/1.1 two hundred OK\r\nContent-Length: 0\r\n\r\n";
 /// A sound head, then a chunk whose size is no number.
 const CHUNK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\n\r\n\
-                       5\r\nhello\r\nbeef cake\r\nworld\r\n";
+                       5\r\nhello\r\nno size\r\nworld\r\n";
 /// How much nonsense `random` is.
 const RANDOM: u64 = 512;
 

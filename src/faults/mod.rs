@@ -34,6 +34,7 @@ mod slow_body;
 mod stream_reset;
 mod timeout;
 mod truncate;
+mod websocket;
 
 use std::cell::RefCell;
 use std::fmt::Debug;
@@ -213,6 +214,7 @@ pub static KINDS: &[Kind] = &[
     duplicate::KIND,
     goaway::KIND,
     stream_reset::KIND,
+    websocket::KIND,
 ];
 
 /// Builds a fault from a `[[rule.fault]]` table, its `kind` included; `owner` names the rule in messages. `None`

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pingora::protocols::http::HttpTask;
 
+use super::forwarded::{self, Asker};
 use super::gateway::Gateway;
 use super::link::Link;
 use super::pool::Wanted;
@@ -26,7 +27,9 @@ async fn exchange(gateway: &Gateway, copy: &Copy) {
     };
     let target = link.is_h2().then(|| gateway.pool().upstream().h2_target(copy.is_secure));
     let bodiless = copy.body.is_empty();
-    let Some(head) = copy.shape.head(&copy.request, target, !bodiless) else { return };
+    let Some(mut head) = copy.shape.head(&copy.request, target, !bodiless) else { return };
+    let scheme = if copy.is_secure { "https" } else { "http" };
+    forwarded::tell(&mut head, gateway.forwarded(), &Asker { address: copy.address, scheme, request: &copy.request });
     let asked = async {
         link.send_head(Box::new(head), bodiless).await?;
         if bodiless { Ok(()) } else { link.send_last(copy.body.clone()).await }

@@ -297,7 +297,9 @@ mod tests {
 
     #[test]
     fn a_goodbye_takes_the_place_of_its_message_and_nothing_follows() {
-        for (side, frame) in [(Side::Response, &b"\x88\x05\x03\xf5bye"[..]), (Side::Request, b"\x88\x85\0\0\0\0\x03\xf5bye")] {
+        for (side, frame) in
+            [(Side::Response, &b"\x88\x05\x03\xf5bye"[..]), (Side::Request, b"\x88\x85\0\0\0\0\x03\xf5bye")]
+        {
             let mut messages = Messages::new(side);
             let goodbye = Arc::new(Goodbye { code: 1013, reason: "bye".to_owned() });
             let said = [text("a"), text("b"), text("c")].concat();

@@ -27,6 +27,7 @@ mod headers;
 mod link;
 mod listen;
 mod listener;
+mod messages;
 mod outlet;
 mod pool;
 mod refuse;

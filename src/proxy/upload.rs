@@ -1,5 +1,6 @@
 //! What befalls a request on its way up besides waits and ends: another head, another body, copies of it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -136,9 +137,9 @@ impl Upload {
             return;
         }
         let body = self.begun.as_ref().map(|begun| begun.bytes.clone()).unwrap_or_default();
-        let copy =
-            Copy { request: client.request().clone(), shape: self.shape(visit), is_secure: client.is_secure(), body };
-        let copy = Arc::new(copy);
+        let (request, shape) = (client.request().clone(), self.shape(visit));
+        let (address, is_secure) = (client.address(), client.is_secure());
+        let copy = Arc::new(Copy { request, shape, address, is_secure, body });
         for (source, times) in live {
             visit.acts(source);
             for _ in 0..times {
@@ -168,6 +169,8 @@ impl Upload {
 pub(super) struct Copy {
     pub(super) request: RequestHeader,
     pub(super) shape: HeadShape,
+    /// The client's.
+    pub(super) address: Option<IpAddr>,
     /// The client speaks TLS.
     pub(super) is_secure: bool,
     pub(super) body: Bytes,

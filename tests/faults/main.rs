@@ -26,5 +26,6 @@ mod swap;
 mod timeout;
 mod tls;
 mod truncate;
+mod websocket;
 
 use support::*;

@@ -8,6 +8,10 @@ mod flow;
 mod request;
 mod response;
 mod rewrite;
+mod talk;
+
+use std::pin::Pin;
+use std::task::Poll;
 
 use pingora::Error as PingoraError;
 use pingora::protocols::http::HttpTask;
@@ -22,12 +26,13 @@ use super::link::{self, Link, Source};
 use super::visit::{End, Visit};
 use super::watchdog::Watchdog;
 use crate::clock::{self, Instant};
-use crate::faults::CloseHow;
 use crate::faults::compose::Source as Who;
+use crate::faults::{CloseHow, Side};
 use crate::telemetry::events::{ExchangeOutcome, Trouble};
 use flow::{Flow, reached};
 use response::Course;
 use rewrite::Held;
+use talk::Talk;
 
 /// What came of an attempt on one upstream connection.
 pub(super) enum Exchanged {
@@ -76,7 +81,12 @@ enum Deed {
     Up,
     /// The end of the response, whatever has been sent of it.
     End,
+    /// The next message of a WebSocket, in either direction.
+    TalkDown,
+    TalkUp,
 }
+
+const NO_DEED: (Due, Deed) = (Due::Never, Deed::End);
 
 /// One attempt.
 struct Exchange<'a> {
@@ -93,6 +103,8 @@ struct Exchange<'a> {
     course: Option<Box<Course>>,
     /// A response that is held back until all of it is known.
     held: Option<Box<Held>>,
+    /// A WebSocket whose messages faults look at.
+    talk: Option<Box<Talk>>,
     /// The rest of the upstream's response is of no interest: its connection cannot be used again.
     abandoned: bool,
     /// All of the client's body has been read.
@@ -128,6 +140,7 @@ pub(super) async fn run(gateway: &Gateway, client: &mut Client, visit: &mut Visi
         up,
         course: None,
         held: None,
+        talk: None,
         abandoned: false,
         request_done,
         forwarding: true,
@@ -159,6 +172,7 @@ impl Exchange<'_> {
                 Event::Due(Deed::Down) => self.on_due().await,
                 Event::Due(Deed::Up) => self.on_upload_due().await,
                 Event::Due(Deed::End) => self.on_deadline().await,
+                Event::Due(deed @ (Deed::TalkDown | Deed::TalkUp)) => self.on_talk_due(deed).await,
                 Event::Released => self.on_release().await,
                 Event::Client(said) => self.on_client(said).await,
                 Event::ClientMoved(moved) => self.on_client_moved(moved),
@@ -192,19 +206,20 @@ impl Exchange<'_> {
         let (deadline, timed) = (self.deadline(), self.is_timed());
         let waiting = self.down.is_waiting();
         let client_full = self.client.is_full();
-        let up_full = self.forwarding && (self.link.is_full() || self.up.is_waiting());
+        let is_full = |side| self.talk.as_ref().is_some_and(|talk| talk.is_full(side));
+        let (talk_up_full, talk_down_full) = (is_full(Side::Request), is_full(Side::Response));
+        let up_full = talk_up_full || (self.forwarding && (self.link.is_full() || self.up.is_waiting()));
         let want = if self.request_done || up_full { Want::Presence } else { Want::Body };
         let (due, deed) = self.next_deed(client_full);
         let holders = self.holders().map(|hit| hit.map(|hit| Box::pin(self.visit.plan.released(hit))));
-        let [held_down, held_up] = holders;
-        let holds = held_down.is_some() || held_up.is_some();
+        let holds = holders.iter().any(Option::is_some);
         let (client_in, client_out) = self.client.ears(want);
         let (upstream_in, upstream_out) = self.link.ears();
-        let listening = !self.response_done && !waiting && !client_full;
+        let listening = !self.response_done && !waiting && !client_full && !talk_down_full;
         tokio::select! {
             biased;
             () = reached(due), if due != Due::Never => Event::Due(deed),
-            () = either(held_down, held_up), if holds => Event::Released,
+            () = any(holders), if holds => Event::Released,
             event = voices(upstream_in, listening, client_in) => event,
             // Polled last, so that what comes together leaves together.
             moved = client_out.moved() => Event::ClientMoved(moved),
@@ -218,15 +233,24 @@ impl Exchange<'_> {
         let end = self.down.deadline().map_or(Due::Never, |(at, ..)| Due::At(at));
         let down = if self.down.is_waiting() && !client_full { self.down.due() } else { Due::Never };
         let up = if self.up.is_waiting() && !self.link.is_full() { self.up.due() } else { Due::Never };
-        let deeds = [(end, Deed::End), (down, Deed::Down), (up, Deed::Up)];
+        let mut deeds = [(end, Deed::End), (down, Deed::Down), (up, Deed::Up), NO_DEED, NO_DEED];
+        if let Some(talk) = &self.talk {
+            if !self.down.is_waiting() && !client_full {
+                deeds[3] = (talk.due(Side::Response), Deed::TalkDown);
+            }
+            if !self.up.is_waiting() && !self.link.is_full() {
+                deeds[4] = (talk.due(Side::Request), Deed::TalkUp);
+            }
+        }
         let sooner = |a: (Due, Deed), b: (Due, Deed)| if b.0 < a.0 { b } else { a };
-        deeds.into_iter().reduce(sooner).unwrap_or((Due::Never, Deed::End))
+        deeds.into_iter().reduce(sooner).unwrap_or(NO_DEED)
     }
 
-    /// Whose hits hold something back, in each direction.
-    fn holders(&self) -> [Option<usize>; 2] {
+    /// Whose hits hold something back, in each direction and in a WebSocket.
+    fn holders(&self) -> [Option<usize>; 3] {
         let held = self.held.as_ref().map(|held| held.holder());
-        [self.down.holder().or(held), self.up.holder()]
+        let talk = self.talk.as_ref().and_then(|talk| talk.holder());
+        [self.down.holder().or(held), self.up.holder(), talk]
     }
 
     /// Until when somebody must have said or taken something.
@@ -306,10 +330,10 @@ async fn voices(upstream: Source<'_>, listening: bool, client: Inlet<'_>) -> Eve
 }
 
 /// Whichever comes first of those that there are.
-async fn either<F: Future<Output = ()> + Unpin>(a: Option<F>, b: Option<F>) {
-    match (a, b) {
-        (Some(a), Some(b)) => tokio::select! { () = a => {}, () = b => {} },
-        (Some(one), None) | (None, Some(one)) => one.await,
-        (None, None) => std::future::pending().await,
-    }
+async fn any<F: Future<Output = ()> + Unpin>(mut futures: [Option<F>; 3]) {
+    std::future::poll_fn(|cx| {
+        let is_over = futures.iter_mut().flatten().any(|future| Pin::new(future).poll(cx).is_ready());
+        if is_over { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await
 }

@@ -6,7 +6,7 @@ use super::flow::Flow;
 use super::{Exchange, Exchanged, Said, Step};
 use crate::clock;
 use crate::config::Forwarded;
-use crate::faults::CloseHow;
+use crate::faults::{CloseHow, Side};
 use crate::proxy::frames::Broken;
 use crate::proxy::visit::{End, Visit};
 use crate::proxy::{forwarded, headers};
@@ -62,17 +62,7 @@ impl Exchange<'_> {
             Said::Nonsense => Step::Done(Exchanged::Failed(Trouble::BadRequest)),
             Said::Piece(bytes) => {
                 self.body_taken = true;
-                if !self.up.is_idle() && self.forwarding {
-                    self.up.forget(|hit| self.visit.plan.is_released(hit));
-                }
-                if !self.forwarding {
-                } else if !self.up.is_idle() {
-                    self.up.take(bytes, false);
-                } else {
-                    // An upstream that stops reading may still answer: only listening to it tells.
-                    self.forwarding = self.link.send_body(bytes).await.is_ok();
-                }
-                Step::GoOn
+                if self.talk.is_some() { self.hear_talk(Side::Request, &bytes) } else { self.say_up(bytes).await }
             }
             Said::End => {
                 self.request_done = true;
@@ -87,6 +77,23 @@ impl Exchange<'_> {
                 Step::GoOn
             }
         }
+    }
+
+    /// Bytes on their way up: straight on, or into their flow.
+    pub(super) async fn say_up(&mut self, bytes: Bytes) -> Step {
+        if !self.forwarding {
+            return Step::GoOn;
+        }
+        if !self.up.is_idle() {
+            self.up.forget(|hit| self.visit.plan.is_released(hit));
+        }
+        if self.up.is_idle() {
+            // An upstream that stops reading may still answer: only listening to it tells.
+            self.forwarding = self.link.send_body(bytes).await.is_ok();
+        } else {
+            self.up.take(bytes, false);
+        }
+        Step::GoOn
     }
 
     /// The next piece of a shaped request body is due.
@@ -121,6 +128,7 @@ impl Exchange<'_> {
     /// One side of a tunnel has ended: what was said last still gets through, then the other side ends too.
     pub(super) async fn end_tunnel(&mut self) -> Exchanged {
         let patience = self.gateway.patience();
+        self.flush_talk().await;
         if self.forwarding {
             self.link.drain(patience).await;
         }

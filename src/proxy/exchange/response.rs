@@ -9,12 +9,13 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::HttpTask;
 
 use super::flow::Flow;
+use super::talk::Talk;
 use super::{Exchange, Exchanged, Step};
 use crate::clock;
-use crate::faults::CutEnd;
 use crate::faults::body::Rewrite;
 use crate::faults::compose::{Asked, ResponseCourse};
 use crate::faults::header::Edits;
+use crate::faults::{CutEnd, Side};
 use crate::proxy::client::Gone;
 use crate::proxy::enforce::{self, Next};
 use crate::proxy::frames::Broken;
@@ -85,7 +86,7 @@ impl Exchange<'_> {
     /// The waits and ends that the plan has for this response, and what befalls the rest of it.
     async fn suffer(&mut self, head: &mut ResponseHeader) -> Next {
         let course = self.visit.plan.response_course(&view::response(head));
-        let ResponseCourse { delays, terminals, edits, mut body, trailers, .. } = course;
+        let ResponseCourse { delays, terminals, edits, mut body, trailers, messages } = course;
         let next = enforce::suffer(self.gateway, self.client, self.visit, &delays, &terminals).await;
         if let Next::Ended(end) = next {
             return Next::Ended(end);
@@ -100,7 +101,11 @@ impl Exchange<'_> {
         if !(edits.is_empty() && trailers.is_empty() && rewrites.is_empty()) {
             self.course = Some(Box::new(Course { rewrites, edits, trailers, last: None }));
         }
-        for source in self.down.sources() {
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            self.talk = Talk::new(messages, head);
+        }
+        let talk = self.talk.as_ref().map(|talk| talk.sources().collect::<Vec<_>>()).unwrap_or_default();
+        for source in self.down.sources().into_iter().chain(talk) {
             if !self.visit.plan.is_released(source.hit) {
                 self.visit.note(source);
             }
@@ -114,8 +119,9 @@ impl Exchange<'_> {
         let plan = &mut self.visit.plan;
         self.down.forget(|hit| plan.is_released(hit));
         let (down, up, course) = (&self.down, &self.up, &self.course);
+        let asked = |hit| self.talk.as_ref().is_some_and(|talk| talk.sources().any(|source| source.hit == hit));
         let awaited = |hit| course.as_ref().is_some_and(|course| course.is_awaited_by(hit));
-        plan.settle(|hit| down.is_shaped_by(hit) || up.is_shaped_by(hit) || awaited(hit));
+        plan.settle(|hit| down.is_shaped_by(hit) || up.is_shaped_by(hit) || awaited(hit) || asked(hit));
     }
 
     pub(super) async fn send_response_head(&mut self, mut head: Box<ResponseHeader>, end: bool) -> Step {
@@ -196,6 +202,9 @@ impl Exchange<'_> {
         if self.held.is_some() {
             return Box::pin(self.hold(bytes, end)).await;
         }
+        if self.talk.is_some() {
+            return self.hear_talk(Side::Response, &bytes);
+        }
         if end && self.course.as_ref().is_some_and(|course| !course.trailers.is_empty()) {
             if let Step::Done(exchanged) = self.pass(bytes, false).await {
                 return Step::Done(exchanged);
@@ -205,7 +214,7 @@ impl Exchange<'_> {
         self.pass(bytes, end).await
     }
 
-    async fn pass(&mut self, bytes: Bytes, end: bool) -> Step {
+    pub(super) async fn pass(&mut self, bytes: Bytes, end: bool) -> Step {
         if !self.down.is_idle() {
             self.forget_released();
         }
@@ -304,6 +313,7 @@ impl Exchange<'_> {
     pub(super) async fn on_release(&mut self) -> Step {
         self.forget_released();
         self.up.forget(|hit| self.visit.plan.is_released(hit));
+        self.release_talk();
         match &self.held {
             Some(held) if self.visit.plan.is_released(held.holder()) => Box::pin(self.let_held_go()).await,
             _ => Step::GoOn,
@@ -322,7 +332,7 @@ impl Exchange<'_> {
     }
 
     /// What the client was told leaves now, alone.
-    fn let_go(&mut self) -> Step {
+    pub(super) fn let_go(&mut self) -> Step {
         let told = self.client.nudge();
         self.told(told)
     }

@@ -3,7 +3,7 @@
 use http::header::UPGRADE;
 use pingora::http::ResponseHeader;
 
-use super::{Deed, Exchange, Exchanged, Step};
+use super::{Deed, Exchange, Step};
 use crate::clock;
 use crate::faults::compose::{Asked, Source};
 use crate::faults::{MessageEffect, MessageView, Side};
@@ -132,16 +132,15 @@ impl Exchange<'_> {
     }
 
     /// A side has ended: what is still on its way to the other goes at once.
-    pub(super) async fn flush_talk(&mut self) -> Option<Exchanged> {
-        let Some(mut talk) = self.talk.take() else { return None };
-        while let Some(bytes) = talk.up.next() {
-            self.forwarding &= self.link.send_body(bytes).await.is_ok();
+    pub(super) async fn flush_talk(&mut self) {
+        let Some(mut talk) = self.talk.take() else { return };
+        while let Some(bytes) = talk.up.next().filter(|_| self.forwarding) {
+            self.forwarding = self.link.send_body(bytes).await.is_ok();
         }
         while let Some(bytes) = talk.down.next() {
             if self.client.send_body(bytes, false).await.is_err() {
-                break;
+                return;
             }
         }
-        None
     }
 }
