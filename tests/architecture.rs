@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("names", &[]),
     ("diagnostics", &[]),
     ("clock", &[]),
+    ("shards", &[]),
     ("stats", &[]),
     ("results", &["stats"]),
     ("faults", &[]),
@@ -22,6 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("telemetry", &["results", "faults", "rules"]),
     ("config", &["faults", "rules"]),
     ("proxy", &["faults", "rules", "config", "telemetry"]),
+    ("tcp", &["faults", "rules", "config", "telemetry"]),
     ("load", &["stats", "results"]),
     ("client", &["faults", "rules"]),
     ("experiment", &["stats", "results", "faults", "rules", "config", "telemetry", "load", "client"]),
@@ -40,6 +42,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "telemetry",
             "config",
             "proxy",
+            "tcp",
             "load",
             "client",
             "experiment",
@@ -57,6 +60,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "telemetry",
             "config",
             "proxy",
+            "tcp",
             "load",
             "client",
             "experiment",
@@ -68,7 +72,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Types with units, chance, names, problems, time: anybody may use them, and they use nothing but each other.
-const LEAVES: &[&str] = &["units", "dice", "names", "diagnostics", "clock"];
+const LEAVES: &[&str] = &["units", "dice", "names", "diagnostics", "clock", "shards"];
 
 /// Code lines of a file without its tests: above this its own maintainers begin to dread it.
 const LONGEST_FILE: usize = 400;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::address::collide;
 use super::proxy::Placed;
 use super::sections::{Admin, Metrics};
+use super::tcp::Toxiproxy;
 use crate::diagnostics::Reader;
 
 /// Who wants to listen where, and the line that says so.
@@ -15,7 +16,7 @@ struct Claim {
 }
 
 /// Records every name that is taken twice and every pair of listeners of which the second could not be bound.
-pub(super) fn check(top: &Reader<'_>, admin: &Admin, metrics: &Metrics, proxies: &[Placed]) {
+pub(super) fn check(top: &Reader<'_>, admin: &Admin, metrics: &Metrics, toxiproxy: Option<&Toxiproxy>, proxies: &[Placed]) {
     for (i, later) in proxies.iter().enumerate() {
         let Some(name) = &later.name else { continue };
         if let Some(first) = proxies[..i].iter().find(|first| first.name.as_ref() == Some(name)) {
@@ -27,6 +28,8 @@ pub(super) fn check(top: &Reader<'_>, admin: &Admin, metrics: &Metrics, proxies:
         Claim { who: "[admin]".to_owned(), listen: admin.listen, line: None },
         Claim { who: "[metrics]".to_owned(), listen: metrics.listen, line: None },
     ];
+    let toxiproxy = toxiproxy.map(|api| Claim { who: "[toxiproxy]".to_owned(), listen: api.listen, line: None });
+    claims.extend(toxiproxy);
     claims.extend(proxies.iter().filter_map(|placed| {
         let who = placed.name.as_ref().map_or("a proxy".to_owned(), |name| format!("proxy \"{name}\""));
         Some(Claim { who, listen: placed.listen?, line: placed.line })

@@ -15,6 +15,8 @@ pub enum Scheme {
     Http,
     /// HTTP/2 with prior knowledge over plain TCP.
     H2c,
+    /// Bytes as they are.
+    Tcp,
 }
 
 impl Scheme {
@@ -23,6 +25,7 @@ impl Scheme {
         match self {
             Self::Http => "http",
             Self::H2c => "h2c",
+            Self::Tcp => "tcp",
         }
     }
 }
@@ -62,12 +65,14 @@ impl fmt::Display for Upstream {
 
 impl FromNode for Upstream {
     fn from_node(node: &Node) -> Result<Self, String> {
-        const EXPECTED: &str = "\"http://host:port\" or \"h2c://host:port\", or a list of them";
+        const EXPECTED: &str = "\"http://host:port\", \"h2c://host:port\" or \"tcp://host:port\", or a list of them";
         let Value::Text(text) = &node.value else { return Err(EXPECTED.to_owned()) };
-        let (scheme, rest) = text.split_once("://").ok_or(EXPECTED)?;
+        // Only a TCP proxy may leave the scheme out; whoever reads the proxy checks that it is one.
+        let (scheme, rest) = text.split_once("://").unwrap_or(("tcp", text));
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "http" => Scheme::Http,
             "h2c" => Scheme::H2c,
+            "tcp" => Scheme::Tcp,
             "https" | "h2" => {
                 return Err(format!("{EXPECTED}; {scheme}:// is not supported by this version yet"));
             }
@@ -87,8 +92,10 @@ impl FromNode for Upstream {
             Some(Host::Ipv6(ip)) => ip.to_string(),
             None => return Err(EXPECTED.to_owned()),
         };
+        // The parser takes a written 80 for the default of its scheme; a TCP upstream has none.
+        let is_written = rest.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
         match url.port_or_known_default() {
-            Some(port) if port != 0 => Ok(Self { scheme, host, port }),
+            Some(port) if port != 0 && (is_written || scheme != Scheme::Tcp) => Ok(Self { scheme, host, port }),
             _ => Err(format!("{EXPECTED}, with a port above 0")),
         }
     }
@@ -109,6 +116,8 @@ mod tests {
             ("http://inventory.shop.svc/", "http://inventory.shop.svc:80"),
             ("h2c://[::1]:50051", "h2c://[::1]:50051"),
             ("HTTP://localhost:1", "http://localhost:1"),
+            ("127.0.0.1:6379", "tcp://127.0.0.1:6379"),
+            ("tcp://db:80", "tcp://db:80"),
         ] {
             assert_eq!(read(text).map(|u| u.to_string()), Ok(shown.to_owned()), "{text}");
         }
@@ -119,7 +128,8 @@ mod tests {
     #[test]
     fn what_could_not_be_kept_is_refused() {
         for text in [
-            "127.0.0.1:9000",
+            "127.0.0.1",
+            "tcp://a",
             "ftp://a:1",
             "https://a:1",
             "http://a:1/base",

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::choice::choice;
+use super::toxics::{self, Stream, Toxic};
 use super::{
     BodyEffect, CloseHow, Cut, Fault, Kind, RequestEffect, RequestView, ResponseEffect, ResponseView, Terminal,
 };
@@ -64,6 +65,19 @@ impl Fault for Abort {
                 let cut = Some(Cut { after: self.after, how: self.how });
                 ResponseEffect { body: BodyEffect { cut, ..BodyEffect::default() }, ..ResponseEffect::default() }
             }
+        }
+    }
+
+    /// A new connection ends before the upstream is contacted, and one that is open when the client next sends; the
+    /// response begins with its first byte.
+    fn on_connection(&self) -> Vec<(Stream, Arc<dyn Toxic>)> {
+        let limit = |bytes| Arc::new(toxics::LimitData { bytes, how: self.how });
+        match self.at {
+            At::Request => {
+                vec![(Stream::Upstream, Arc::new(toxics::Refuse { how: self.how })), (Stream::Upstream, limit(0))]
+            }
+            At::Headers => vec![(Stream::Downstream, limit(0))],
+            At::Body => vec![(Stream::Downstream, limit(self.after))],
         }
     }
 

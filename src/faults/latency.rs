@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::choice::choice;
 use super::distribution::Distribution;
+use super::toxics::{self, Stream, Toxic};
 use super::{Fault, Kind, RequestEffect, RequestView, ResponseEffect, ResponseView, Side};
 use crate::diagnostics::Reader;
 use crate::dice::Dice;
@@ -60,6 +61,11 @@ impl Fault for Latency {
             Side::Request => ResponseEffect::default(),
             Side::Response => ResponseEffect { delay: self.drawn(dice), ..ResponseEffect::default() },
         }
+    }
+
+    fn on_connection(&self) -> Vec<(Stream, Arc<dyn Toxic>)> {
+        let toxic = toxics::Latency::drawn(self.delay.clone(), self.max);
+        vec![(Stream::from(self.side), Arc::new(toxic))]
     }
 
     fn describe(&self) -> String {

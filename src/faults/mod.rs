@@ -9,6 +9,7 @@
 pub(crate) mod choice;
 pub mod compose;
 pub mod effect;
+pub mod toxics;
 
 mod distribution;
 mod normal;
@@ -26,6 +27,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 pub use effect::{Answer, BodyEffect, CloseHow, Cut, HangEnd, RequestEffect, ResponseEffect, Side, Terminal};
 
+use self::toxics::{Stream, Toxic};
 use crate::diagnostics::{Reader, nearest};
 use crate::dice::Dice;
 
@@ -69,6 +71,11 @@ pub trait Fault: Send + Sync + Debug {
     fn on_response(&self, response: &ResponseView<'_>, dice: Dice) -> ResponseEffect {
         let _ = (response, dice);
         ResponseEffect::default()
+    }
+
+    /// What it is on a connection of a TCP proxy: toxics, each with its direction. Empty if it has no meaning there.
+    fn on_connection(&self) -> Vec<(Stream, Arc<dyn Toxic>)> {
+        Vec::new()
     }
 
     /// What it does, in words, for `explain` and reports: `delays the request by 80 ms`.

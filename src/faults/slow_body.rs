@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::toxics::{self, Stream, Toxic};
 use super::{BodyEffect, Fault, Kind, ResponseEffect, ResponseView};
 use crate::diagnostics::Reader;
 use crate::dice::Dice;
@@ -45,6 +46,11 @@ impl Fault for SlowBody {
     fn on_response(&self, _: &ResponseView<'_>, _: Dice) -> ResponseEffect {
         let body = BodyEffect { rate: Some(self.rate), chunk: self.chunk, cut: None };
         ResponseEffect { body, ..ResponseEffect::default() }
+    }
+
+    fn on_connection(&self) -> Vec<(Stream, Arc<dyn Toxic>)> {
+        let toxic = toxics::Bandwidth { rate: self.rate.per_second(), piece: self.chunk };
+        vec![(Stream::Downstream, Arc::new(toxic))]
     }
 
     fn describe(&self) -> String {

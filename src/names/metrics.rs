@@ -83,6 +83,8 @@ metrics! {
     PROXY_ERRORS = counter("proxy_errors_total", ["proxy", "reason"],
         "Troubles that were not injected, by the value of x-brownout-error.");
     CONNECTIONS_OPEN = gauge("connections_open", ["proxy"], "Open client connections.");
+    TCP_CONNECTIONS = counter("tcp_connections_total", ["proxy", "outcome"],
+        "Connections of TCP proxies that have ended, by how they ended.");
     RECEIVED_BYTES = counter("received_bytes_total", ["proxy"], "Bytes read from clients.");
     SENT_BYTES = counter("sent_bytes_total", ["proxy"], "Bytes written to clients.");
 

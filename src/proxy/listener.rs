@@ -14,15 +14,14 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::Connection;
 use super::gateway::Gateway;
-use super::listen;
 use super::pool::{Pool, SWEEP_EVERY};
 use super::router::Router;
-use super::shard::Shards;
 use super::upstream::{RESOLVE_EVERY, Upstream};
 use super::wire::Control;
 use crate::clock;
 use crate::config::ProxyConfig;
 use crate::rules::Store;
+use crate::shards::{self, Shards};
 use crate::telemetry::events::Observer;
 
 /// After an accept that failed for want of descriptors, so that the loop does not spin.
@@ -73,7 +72,7 @@ impl Proxy {
     pub async fn start(config: ProxyConfig, around: &Surroundings) -> io::Result<Self> {
         let config = Arc::new(config);
         let count = config.shards.get().min(around.shards.count());
-        let (address, listeners) = listen::bind(config.listen, count)?;
+        let (address, listeners) = shards::bind(config.listen, count)?;
         let upstream = Arc::new(Upstream::new(config.upstreams.clone(), config.timeouts));
         upstream.resolve().await;
         let router = Arc::new(Router::new(&config.routes));

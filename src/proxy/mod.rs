@@ -14,16 +14,14 @@ mod frames;
 mod gateway;
 mod headers;
 mod link;
-mod listen;
 mod listener;
 mod outlet;
 mod pool;
 mod router;
-mod shard;
 mod upstream;
 mod view;
 mod visit;
 mod wire;
 
+pub use crate::shards::Shards;
 pub use listener::{Draining, Proxy, Surroundings};
-pub use shard::Shards;

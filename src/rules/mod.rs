@@ -12,6 +12,7 @@
 
 mod book;
 pub mod check;
+mod connection;
 mod explain;
 mod futile;
 mod glob;
@@ -35,6 +36,7 @@ mod trigger;
 mod wildcard;
 
 pub use check::Ceilings;
+pub use connection::{OnConnection, Seen};
 pub use explain::{Explained, ExplainedFault, Explanation, Verdict, explain};
 pub use futile::futile;
 pub use layer::Layer;

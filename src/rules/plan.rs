@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use http::HeaderValue;
 use smallvec::SmallVec;
 
+use super::connection::OnConnection;
 use super::set::Rule;
 use super::state::Unacted;
 use crate::dice::Dice;
@@ -71,6 +72,18 @@ impl Plan {
         )
     }
 
+    /// What the faults of one hit do to a connection of a TCP proxy.
+    pub(super) fn toxics_of(&self, index: usize) -> Vec<OnConnection> {
+        let Some(hit) = self.hits.get(index).filter(|hit| !hit.over) else { return Vec::new() };
+        let sources = (0..hit.rule.spec.faults.len()).map(|fault| Source { hit: index, fault });
+        let asked = sources.flat_map(|source| {
+            let dice = hit.dice_of(source);
+            let toxics = hit.fault(source).on_connection().into_iter().enumerate();
+            toxics.map(move |(part, (stream, toxic))| OnConnection { source, part, stream, toxic, dice })
+        });
+        asked.collect()
+    }
+
     fn asked(&self) -> impl Iterator<Item = (Source, &Hit)> {
         let open = self.hits.iter().enumerate().filter(|(_, hit)| !hit.over);
         open.flat_map(|(index, hit)| {
@@ -122,6 +135,11 @@ impl Plan {
                 hit.end();
             }
         }
+    }
+
+    /// Ends the hits whose rules were released.
+    pub fn settle_released(&mut self) {
+        self.hits.iter_mut().filter(|hit| hit.is_released()).for_each(Hit::end);
     }
 
     /// `<rule>/<kind>` of a fault, as the mark on an injected answer says it.

@@ -105,7 +105,12 @@ impl RuleSet {
         plan
     }
 
-    fn consider(&self, plan: &mut Plan, rule: &Arc<Rule>, epoch: u64, request: &RequestView<'_>) {
+    /// The layers in composition order.
+    pub(super) fn layers(&self) -> &[LayerSet] {
+        &self.layers
+    }
+
+    pub(super) fn consider(&self, plan: &mut Plan, rule: &Arc<Rule>, epoch: u64, request: &RequestView<'_>) {
         // A rule that was released since this set was made must not hit any more, whoever still holds the set.
         if epoch == NOT_LIVE || rule.spec.spares_request(request).is_some() || rule.release.epoch() != epoch {
             return;

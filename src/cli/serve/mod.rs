@@ -23,6 +23,8 @@ use crate::clock;
 use crate::config::{Config, DEFAULT_PATH, LogFormat};
 use crate::proxy::{Shards, Surroundings};
 use crate::rules::Store;
+use crate::tcp::api::{Api as ToxiproxyApi, Exported, serve_toxiproxy};
+use crate::tcp::{Around, Registry};
 use crate::telemetry::events::Observer;
 use crate::telemetry::exporter::{Ready, serve_metrics};
 use crate::telemetry::{AccessLog, Metrics, logging};
@@ -70,7 +72,14 @@ async fn serve(config: Config, args: Args) -> Outcome {
     files.read_rules()?;
     let shards = Shards::start(config.shards().get()).context("the proxy's threads cannot be started")?;
     let around = Surroundings { shards: Arc::new(shards), rules: store.clone(), observer: observer(&config, &metrics) };
-    let mut proxies = Proxies::start(&config, around).await?;
+    let tcp = Registry::new(Around {
+        shards: around.shards.clone(),
+        rules: store.clone(),
+        observer: around.observer.clone(),
+        seed: config.rules.seed,
+        strict: config.toxiproxy.as_ref().is_some_and(|toxiproxy| toxiproxy.strict),
+    });
+    let mut proxies = Proxies::start(&config, around, tcp.clone()).await?;
     let mut pages = Pages::default();
     let ready = Ready::default();
     let exporter = bind("metrics", config.metrics.listen).await?;
@@ -88,8 +97,14 @@ async fn serve(config: Config, args: Args) -> Outcome {
         names: Vec::new(),
     };
     let api = Api::new(setup);
-    proxies.tell(api.clone());
+    proxies.tell(api.clone()).await;
     pages.add(|stop| serve_admin(listener, api.clone(), stop));
+    if let Some(toxiproxy) = &config.toxiproxy {
+        let (listener, listen) = bind("toxiproxy", toxiproxy.listen).await?;
+        output::print(format_args!("toxics   http://{listen}  (Toxiproxy's API)"))?;
+        let toxiproxy = ToxiproxyApi::new(tcp, Exported::default());
+        pages.add(|stop| serve_toxiproxy(listener, toxiproxy, stop));
+    }
     let sweeper = tokio::spawn(sweep(api));
     ready.set(true);
 

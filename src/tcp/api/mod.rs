@@ -1,0 +1,21 @@
+//! Toxiproxy's HTTP API, as version 2.12 speaks it.
+//!
+//! Existing clients are the specification: routes, status codes, bodies down to the newline, content types and defaults
+//! are those of the original. `docs/toxiproxy.md` lists where the behaviour behind them is a better one.
+
+mod attributes;
+mod decode;
+mod listen;
+mod metrics;
+mod problem;
+mod proxies;
+mod router;
+mod toxics;
+mod wire;
+
+pub use proxies::read_file;
+pub use router::{Api, Exported, serve_toxiproxy};
+pub use problem::Problem;
+
+/// What `/version` answers: the version whose behaviour clients can rely on.
+pub const VERSION: &str = "2.12.0";
