@@ -48,7 +48,6 @@ pub(super) struct Link {
     suffering: Suffering,
     orders: watch::Receiver<Orders>,
     changed: Changed,
-    is_listening: bool,
     timer: Option<Sleep>,
     ending: Ending,
     last_moved: Instant,
@@ -72,7 +71,6 @@ impl Link {
             suffering,
             orders,
             changed,
-            is_listening: false,
             timer: None,
             ending: Ending::Stay,
             last_moved: clock::now(),
@@ -117,18 +115,14 @@ impl Link {
         }
     }
 
-    /// Obeys orders, if there are new ones.
+    /// Obeys orders, if there are new ones. Asked at every turn: a wake-up that brings nothing new uses up its place in
+    /// the queue.
     fn listen(&mut self, cx: &mut Context<'_>) -> Option<Parting> {
-        while !self.is_listening || self.orders.has_changed().unwrap_or(true) {
-            self.is_listening = true;
-            if self.changed.as_mut().poll(cx).is_pending() {
-                return None;
-            }
+        while self.changed.as_mut().poll(cx).is_ready() {
             if let Some(parting) = self.obey() {
                 return Some(parting);
             }
             self.changed = on_change(self.orders.clone());
-            self.is_listening = false;
         }
         None
     }
