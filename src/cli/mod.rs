@@ -15,6 +15,7 @@ pub mod on;
 pub mod remote;
 pub mod run;
 pub mod serve;
+pub mod toxiproxy;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -85,6 +86,7 @@ enum Command {
     Load(Box<load::Args>),
     Check(check::Args),
     Explain(explain::Args),
+    Toxiproxy(toxiproxy::Args),
     Off(off::Args),
     On(on::Args),
 }
@@ -97,6 +99,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Load(args) => load::run(&args),
         Command::Check(args) => check::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Toxiproxy(args) => toxiproxy::run(args),
         Command::Off(args) => off::run(args),
         Command::On(args) => on::run(args),
     }
@@ -104,7 +107,7 @@ fn dispatch(command: Command) -> Outcome {
 
 /// Runs the command that the process was started with, shows its failure if it has one, and says how to exit.
 pub fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let arguments = toxiproxy::with_two_dashes(std::env::args_os().collect());
     // Help and usage errors are shown before there is anything parsed to tell their colour by.
     let color = color_of(&arguments);
     let parsed = Cli::command().color(color).try_get_matches_from(&arguments).and_then(|m| Cli::from_arg_matches(&m));

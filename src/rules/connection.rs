@@ -9,9 +9,11 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 use smallvec::SmallVec;
 
+use super::check::problem;
 use super::plan::Plan;
 use super::set::{NOT_LIVE, RuleSet};
 use super::spec::RuleSpec;
+use crate::diagnostics::Problems;
 use crate::dice::Dice;
 use crate::faults::RequestView;
 use crate::faults::compose::Source;
@@ -83,6 +85,25 @@ impl Plan {
     }
 }
 
+/// Every rule that names a TCP proxy (one of `tcp`) and asks something of HTTP there: it can never act on it, or a part
+/// of it cannot.
+pub fn misplaced(rules: &[RuleSpec], tcp: &[&str]) -> Problems {
+    let mut problems = Problems::default();
+    for rule in rules {
+        let named = rule.proxies.iter().flatten().find(|name| tcp.contains(&name.as_str()));
+        let Some(proxy) = named else { continue };
+        if !rule.matching.is_empty() || !rule.exclude.is_empty() {
+            let message = format!("looks at requests, and proxy \"{proxy}\" speaks TCP");
+            problems.0.push(problem(rule, message, "leave match and exclude out"));
+        }
+        for fault in rule.faults.iter().filter(|fault| fault.fault.on_connection().is_empty()) {
+            let message = format!("fault \"{}\" has no meaning on proxy \"{proxy}\", which speaks TCP", fault.kind);
+            problems.0.push(problem(rule, message, "take one of bytes or connections, such as latency, timeout or abort"));
+        }
+    }
+    problems
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::rules;
@@ -118,5 +139,20 @@ mod tests {
         assert!(store.load().plan_connection("db", &mut Seen::default()).is_empty());
         assert!(!store.load().has_rules_for_connections_of("db"));
         assert!(!store.load().has_rules_for_connections_of("any"));
+    }
+
+    #[test]
+    fn what_has_no_meaning_on_tcp_is_told() {
+        let toml = rule("a", "proxy = \"db\"\nmatch = { path = \"/\" }")
+            + "[[rule]]\nname = \"b\"\nproxy = [\"web\", \"db\"]\n[[rule.fault]]\nkind = \"error\"\nstatus = 503\n"
+            + &rule("c", "proxy = \"db\"");
+        let problems = misplaced(&rules(&toml), &["db"]).to_string();
+        assert_eq!(
+            problems.lines().collect::<Vec<_>>(),
+            [
+                "r.toml:1: rule \"a\": looks at requests, and proxy \"db\" speaks TCP (leave match and exclude out)",
+                "r.toml:8: rule \"b\": fault \"error\" has no meaning on proxy \"db\", which speaks TCP (take one of bytes or connections, such as latency, timeout or abort)",
+            ]
+        );
     }
 }

@@ -36,7 +36,7 @@ mod trigger;
 mod wildcard;
 
 pub use check::Ceilings;
-pub use connection::{OnConnection, Seen};
+pub use connection::{OnConnection, Seen, misplaced};
 pub use explain::{Explained, ExplainedFault, Explanation, Verdict, explain};
 pub use futile::futile;
 pub use layer::Layer;

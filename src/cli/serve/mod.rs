@@ -2,7 +2,7 @@
 
 mod proxies;
 mod reload;
-mod signals;
+pub(super) mod signals;
 
 use std::future::Future;
 use std::net::SocketAddr;
