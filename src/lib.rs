@@ -11,6 +11,7 @@
 //! proxy   tcp             HTTP, the only place that names pingora; TCP with Toxiproxy's API
 //! load    client          the open-loop driver; the admin API's client
 //! config                  the configuration file and its watching
+//! tls                     certificates, keys and roots, made ready for handshakes
 //! rules                   which requests get which faults, when, how often
 //! faults                  one pure file per fault: decide, never sleep, write or log
 //! telemetry   results     events, metrics, logging; the plain model of everything measured
@@ -55,4 +56,5 @@ pub mod shards;
 pub mod stats;
 pub mod tcp;
 pub mod telemetry;
+pub mod tls;
 pub mod units;

@@ -51,8 +51,9 @@ CONF
 start_backend() {
   local port=$1
   shift
-  head -c 1024 /dev/zero | tr '\0' x >"$work/1k"
-  start_nginx backend 1 "server { listen 127.0.0.1:$port reuseport; root $work; }" "$@"
+  mkdir -p "$work/pages"
+  head -c 1024 /dev/zero | tr '\0' x >"$work/pages/1k"
+  start_nginx backend 1 "server { listen 127.0.0.1:$port reuseport; root $work/pages; }" "$@"
 }
 
 # Waits until it answers: NAME PORT

@@ -148,7 +148,9 @@ async fn populate(registry: &Registry, api: &Api, path: &Path) -> Result<(), Fai
     let text = std::fs::read_to_string(path)
         .map_err(|error| Problems::one(&file, format!("cannot be read: {error}"), None))?;
     let wrong = |problem: Problem| {
-        let cure = Some("a JSON list such as [{\"name\": \"redis\", \"listen\": \"127.0.0.1:26379\", \"upstream\": \"127.0.0.1:6379\"}]");
+        let cure = Some(
+            "a JSON list such as [{\"name\": \"redis\", \"listen\": \"127.0.0.1:26379\", \"upstream\": \"127.0.0.1:6379\"}]",
+        );
         Problems::one(&file, problem.message, cure)
     };
     for wanted in read_file(api, &text).await.map_err(wrong)? {

@@ -86,7 +86,7 @@ impl Ord for Pending {
 }
 
 /// One wait, shared between its future and the heap.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Entry {
     waker: Mutex<Option<Waker>>,
 }
@@ -217,6 +217,7 @@ fn set_timer(fd: RawFd, at: Instant) {
 }
 
 /// A wait. Create it with [`sleep_until`](super::sleep_until) or [`sleep`](super::sleep).
+#[derive(Debug)]
 #[must_use = "a wait does nothing unless awaited"]
 pub struct Sleep {
     deadline: Instant,

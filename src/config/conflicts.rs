@@ -16,7 +16,13 @@ struct Claim {
 }
 
 /// Records every name that is taken twice and every pair of listeners of which the second could not be bound.
-pub(super) fn check(top: &Reader<'_>, admin: &Admin, metrics: &Metrics, toxiproxy: Option<&Toxiproxy>, proxies: &[Placed]) {
+pub(super) fn check(
+    top: &Reader<'_>,
+    admin: &Admin,
+    metrics: &Metrics,
+    toxiproxy: Option<&Toxiproxy>,
+    proxies: &[Placed],
+) {
     for (i, later) in proxies.iter().enumerate() {
         let Some(name) = &later.name else { continue };
         if let Some(first) = proxies[..i].iter().find(|first| first.name.as_ref() == Some(name)) {

@@ -13,6 +13,7 @@ mod rules_dir;
 mod sections;
 mod tcp;
 mod timeouts;
+mod tls;
 mod upstream;
 mod watch;
 
@@ -70,6 +71,11 @@ impl Config {
         }
         let document = Node::from_toml_file_with(path, sets)?;
         Self::resolve(path, &document)
+    }
+
+    /// The files of certificates and keys that a configuration names, right or wrong; none if it cannot be read.
+    pub fn certificate_files(path: &Path, sets: &[String]) -> Vec<PathBuf> {
+        Node::from_toml_file_with(path, sets).map_or_else(|_| Vec::new(), |document| tls::files(path, &document))
     }
 
     /// How many threads serve the proxies: as many as the one that asks for most.

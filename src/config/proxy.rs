@@ -11,13 +11,15 @@ use super::route::{self, RouteConfig};
 use super::sections::Token;
 use super::tcp::TcpOptions;
 use super::timeouts::{Timeouts, above_zero};
+use super::tls;
 use super::upstream::{Scheme, Upstream};
 use crate::diagnostics::{Reader, nearest};
+use crate::tls::{ClientTls, ServerTls};
 
 /// What a listener speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
-    /// HTTP/1.x, and HTTP/2 with prior knowledge, told apart by the first bytes.
+    /// HTTP/1.x, and HTTP/2 with prior knowledge, told apart by the first bytes; with TLS by what was agreed on.
     Http,
     /// Bytes as they are.
     Tcp,
@@ -41,8 +43,12 @@ pub struct ProxyConfig {
     pub protocol: Protocol,
     /// Where it listens; port 0 asks for any free one.
     pub listen: SocketAddr,
-    /// Where requests go, in turn; at least one.
+    /// What its clients are shown; without it they are spoken to in the clear.
+    pub tls: Option<ServerTls>,
+    /// Where requests go, in turn; at least one, all of one scheme.
     pub upstreams: Vec<Upstream>,
+    /// What is asked of the upstreams and shown to them; there if they are `https`.
+    pub upstream_tls: Option<ClientTls>,
     /// What a client's FIN means.
     pub half_close: HalfClose,
     /// The time limits.
@@ -55,6 +61,15 @@ pub struct ProxyConfig {
     pub routes: Vec<RouteConfig>,
     /// What only a TCP proxy has; the default for any other.
     pub tcp: TcpOptions,
+}
+
+impl ProxyConfig {
+    /// Whether the other one has other certificates or settings of TLS at most, for the same uses of it.
+    pub fn differs_only_in_tls(&self, other: &Self) -> bool {
+        let same_uses =
+            self.tls.is_some() == other.tls.is_some() && self.upstream_tls.is_some() == other.upstream_tls.is_some();
+        same_uses && Self { tls: self.tls.clone(), upstream_tls: self.upstream_tls.clone(), ..other.clone() } == *self
+    }
 }
 
 /// A `[[proxy]]` of an experiment file.
@@ -176,6 +191,8 @@ fn read_listener(reader: &mut Reader<'_>, name: Option<String>, listen: Option<S
         return read_tcp(reader, name, listen, upstreams);
     }
     TcpOptions::refuse(reader);
+    let tls = tls::read_server(reader);
+    let upstream_tls = tls::read_client(reader, upstreams.as_deref().unwrap_or_default());
     let half_close = choice(reader, "half_close", &[("abort", HalfClose::Abort), ("wait", HalfClose::Wait)]);
     let timeouts = Timeouts::read(reader);
     let marks = reader.or("marks", true);
@@ -185,7 +202,9 @@ fn read_listener(reader: &mut Reader<'_>, name: Option<String>, listen: Option<S
         name: name?,
         protocol,
         listen: listen?,
+        tls,
         upstreams: upstreams?,
+        upstream_tls,
         half_close: half_close.unwrap_or(HalfClose::Abort),
         timeouts,
         marks,
@@ -210,7 +229,9 @@ fn read_tcp(
         name: name?,
         protocol: Protocol::Tcp,
         listen: listen?,
+        tls: None,
         upstreams: upstreams?,
+        upstream_tls: None,
         half_close: HalfClose::Wait,
         timeouts,
         marks: false,
@@ -247,6 +268,11 @@ fn read_upstreams(reader: &mut Reader<'_>, protocol: Protocol, listen: Option<So
     let itself = |u: &&Upstream| listen.is_some_and(|l| u.port == l.port() && u.ip() == Some(l.ip()));
     if let Some(upstream) = upstreams.iter().find(itself) {
         reader.reject("upstream", format!("{upstream} is this proxy itself"), Some("name the service behind it"));
+    }
+    let first = upstreams[0].scheme;
+    if let Some(other) = upstreams.iter().find(|upstream| upstream.scheme != first) {
+        let cure = "write all of them alike, or make two proxies of it";
+        reader.reject("upstream", format!("{other} is not {}:// like the first", first.name()), Some(cure));
     }
     Some(upstreams)
 }

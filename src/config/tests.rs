@@ -38,7 +38,7 @@ fn every_key_is_read() {
         name = "payments"
         protocol = "http"
         listen = "localhost:8080"
-        upstream = ["http://a:1", "h2c://[::1]:2"]
+        upstream = ["h2c://a:1", "h2c://[::1]:2"]
         half_close = "wait"
         connect_timeout = "1s"
         read_timeout = "2s"
@@ -69,7 +69,7 @@ fn every_key_is_read() {
     assert_eq!(config.admin.token.as_ref().map(Token::reveal), Some("s3cret"));
     assert!(!format!("{config:?}").contains("s3cret"), "a secret must not reach a log");
     let proxy = &config.proxies[0];
-    assert_eq!(proxy.upstreams.iter().map(ToString::to_string).collect::<Vec<_>>(), ["http://a:1", "h2c://[::1]:2"]);
+    assert_eq!(proxy.upstreams.iter().map(ToString::to_string).collect::<Vec<_>>(), ["h2c://a:1", "h2c://[::1]:2"]);
     assert_eq!((proxy.half_close, proxy.marks, proxy.shards.get()), (HalfClose::Wait, false, 3));
     let t = proxy.timeouts;
     assert_eq!([t.connect, t.read, t.write, t.idle, t.keepalive].map(|d| d.as_secs()), [1, 2, 3, 4, 5]);
@@ -89,7 +89,7 @@ listen = "0.0.0.0:7470"
 name = "a"
 protocol = "udp"
 listen = "8080"
-upstream = "https://x:1"
+upstream = "ftp://x:1"
 read_timeout = "0s"
 [[proxy]]
 name = "b"

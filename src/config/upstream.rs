@@ -13,6 +13,8 @@ use crate::diagnostics::{FromNode, Node};
 pub enum Scheme {
     /// HTTP/1.1 over plain TCP.
     Http,
+    /// HTTP/1.1 or HTTP/2 over TLS, as both agree.
+    Https,
     /// HTTP/2 with prior knowledge over plain TCP.
     H2c,
     /// Bytes as they are.
@@ -24,6 +26,7 @@ impl Scheme {
     pub fn name(self) -> &'static str {
         match self {
             Self::Http => "http",
+            Self::Https => "https",
             Self::H2c => "h2c",
             Self::Tcp => "tcp",
         }
@@ -37,7 +40,7 @@ pub struct Upstream {
     pub scheme: Scheme,
     /// A host name or an address; IPv6 without brackets.
     pub host: String,
-    /// The port; 80 if none was written.
+    /// The port; if none was written 80, or 443 with TLS.
     pub port: u16,
 }
 
@@ -65,21 +68,22 @@ impl fmt::Display for Upstream {
 
 impl FromNode for Upstream {
     fn from_node(node: &Node) -> Result<Self, String> {
-        const EXPECTED: &str = "\"http://host:port\", \"h2c://host:port\" or \"tcp://host:port\", or a list of them";
+        const EXPECTED: &str =
+            "\"http://host:port\", \"https://host:port\" \"h2c://host:port\" or \"tcp://host:port\", or a list of them";
         let Value::Text(text) = &node.value else { return Err(EXPECTED.to_owned()) };
         // Only a TCP proxy may leave the scheme out; whoever reads the proxy checks that it is one.
         let (scheme, rest) = text.split_once("://").unwrap_or(("tcp", text));
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "http" => Scheme::Http,
+            "https" => Scheme::Https,
             "h2c" => Scheme::H2c,
             "tcp" => Scheme::Tcp,
-            "https" | "h2" => {
-                return Err(format!("{EXPECTED}; {scheme}:// is not supported by this version yet"));
-            }
+            "h2" => return Err(format!("{EXPECTED}; HTTP/2 over TLS is agreed on under https://")),
             _ => return Err(EXPECTED.to_owned()),
         };
         // `h2c` is not a scheme that the parser knows the rules of; an authority is one under any scheme.
-        let url = Url::parse(&format!("http://{rest}")).map_err(|error| format!("{EXPECTED}: {error}"))?;
+        let rules = if scheme == Scheme::Https { "https" } else { "http" };
+        let url = Url::parse(&format!("{rules}://{rest}")).map_err(|error| format!("{EXPECTED}: {error}"))?;
         if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
             return Err(format!("{EXPECTED}, without a path: the client's path is sent as it is"));
         }
@@ -118,6 +122,8 @@ mod tests {
             ("HTTP://localhost:1", "http://localhost:1"),
             ("127.0.0.1:6379", "tcp://127.0.0.1:6379"),
             ("tcp://db:80", "tcp://db:80"),
+            ("https://inventory", "https://inventory:443"),
+            ("https://inventory:80", "https://inventory:80"),
         ] {
             assert_eq!(read(text).map(|u| u.to_string()), Ok(shown.to_owned()), "{text}");
         }
@@ -131,7 +137,7 @@ mod tests {
             "127.0.0.1",
             "tcp://a",
             "ftp://a:1",
-            "https://a:1",
+            "h2://a:1",
             "http://a:1/base",
             "http://a:1?q",
             "http://u:p@a:1",
@@ -141,6 +147,6 @@ mod tests {
         ] {
             assert!(read(text).is_err(), "{text}");
         }
-        assert!(read("https://a").unwrap_err().contains("not supported by this version yet"));
+        assert!(read("h2://a").unwrap_err().contains("under https://"));
     }
 }

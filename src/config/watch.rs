@@ -4,13 +4,14 @@
 //! were. That makes one rule out of an editor's rename, several files written at once, a ConfigMap's `..data` swap,
 //! a folder that comes later, and noise from neighbouring files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::mpsc;
+use futures_util::StreamExt;
+use futures_util::stream::{BoxStream, pending};
+use inotify::{Inotify, WatchDescriptor, WatchMask, Watches};
 
 use super::rules_dir::rule_files;
 
@@ -21,37 +22,51 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How often the contents are compared where the kernel gives no hints.
 const POLL: Duration = Duration::from_secs(2);
 
+/// What a writer does. Not asked for: opening and reading, which is what a reload itself does, and what a server does
+/// all day to its own files in the same folder; nor each write, of which the closing is what counts.
+const WRITING: WatchMask = WatchMask::CREATE
+    .union(WatchMask::CLOSE_WRITE)
+    .union(WatchMask::DELETE)
+    .union(WatchMask::MOVE)
+    .union(WatchMask::DELETE_SELF)
+    .union(WatchMask::MOVE_SELF)
+    .union(WatchMask::ONLYDIR);
+
 /// Watches one configuration file and one rules folder, neither of which needs to exist.
 pub struct Watch {
     config: PathBuf,
     rules_dir: PathBuf,
-    hints: mpsc::Receiver<()>,
-    watcher: Option<RecommendedWatcher>,
-    watched: BTreeSet<PathBuf>,
+    /// What the configuration names besides.
+    others: Vec<PathBuf>,
+    hints: BoxStream<'static, ()>,
+    /// `None`: the kernel gives no hints, the contents are compared every [`POLL`].
+    watches: Option<Watches>,
+    watched: BTreeMap<PathBuf, WatchDescriptor>,
     /// A hint has come and the contents have not been compared since.
     hinted: bool,
     seen: u64,
 }
 
 impl Watch {
-    /// Starts to watch. What is read after this call is either current or followed by a tick.
+    /// Starts to watch. What is read after this call is either current or followed by a tick. To be called inside a
+    /// tokio runtime with IO.
     pub fn new(config: &Path, rules_dir: &Path) -> Self {
-        // One waiting hint says as much as many.
-        let (hint, hints) = mpsc::channel(1);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            if event.map_or(true, |event| is_hint(&event.kind)) {
-                let _ = hint.try_send(());
+        // Each read takes as many notes as fit; what they say does not matter.
+        let stream = Inotify::init().and_then(|inotify| inotify.into_event_stream(vec![0; 4096]));
+        let (watches, hints) = match stream {
+            Ok(stream) => (Some(stream.watches()), stream.map(|_| ()).boxed()),
+            Err(error) => {
+                tracing::warn!(%error, "no file notices from the kernel: comparing every 2 s");
+                (None, pending().boxed())
             }
-        });
-        let watcher = watcher
-            .inspect_err(|error| tracing::warn!(%error, "no file notices from the kernel: comparing every 2 s"))
-            .ok();
+        };
         let mut watch = Self {
             config: config.to_owned(),
             rules_dir: rules_dir.to_owned(),
+            others: Vec::new(),
             hints,
-            watcher,
-            watched: BTreeSet::new(),
+            watches,
+            watched: BTreeMap::new(),
             hinted: false,
             seen: 0,
         };
@@ -64,6 +79,16 @@ impl Watch {
     pub fn set_rules_dir(&mut self, rules_dir: &Path) {
         if self.rules_dir != rules_dir {
             rules_dir.clone_into(&mut self.rules_dir);
+            self.arm();
+            self.seen = self.fingerprint();
+        }
+    }
+
+    /// Follows these files, too, from now on: certificates and keys. As with [`new`](Self::new), what is read of them
+    /// after this call is either current or followed by a tick.
+    pub fn set_others(&mut self, others: Vec<PathBuf>) {
+        if self.others != others {
+            self.others = others;
             self.arm();
             self.seen = self.fingerprint();
         }
@@ -90,40 +115,45 @@ impl Watch {
     }
 
     async fn hint(&mut self) {
-        if self.watcher.is_some() {
-            self.hints.recv().await;
-        } else {
-            tokio::time::sleep(POLL).await;
+        if self.watches.is_some() && self.hints.next().await.is_some() {
+            return;
         }
+        tokio::time::sleep(POLL).await;
     }
 
     /// Watches the folders in which a change can show now. The folders themselves change, so this is done anew after
     /// every hint; a folder that cannot be watched turns to polling.
     fn arm(&mut self) {
-        let Some(watcher) = &mut self.watcher else { return };
-        let wanted = folders(&self.config, &self.rules_dir);
-        for gone in self.watched.difference(&wanted) {
-            // A folder that was removed is no longer watched anyway.
-            let _ = watcher.unwatch(gone);
-        }
-        for folder in &wanted {
-            // Also when it is watched already: a folder of the same name may be another one by now.
-            let _ = watcher.unwatch(folder);
-            let failed = watcher.watch(folder, RecursiveMode::NonRecursive).err();
-            if let Some(error) = failed.filter(|_| folder.exists()) {
-                tracing::warn!(folder = %folder.display(), %error, "folder cannot be watched: comparing every 2 s");
-                self.watcher = None;
-                return;
+        let Some(watches) = &mut self.watches else { return };
+        let mut watched = BTreeMap::new();
+        for folder in folders(&self.config, &self.rules_dir, &self.others) {
+            // Also when it is watched already: a folder of the same name may be another one by now. For the same one
+            // the kernel gives the same descriptor again.
+            match watches.add(&folder, WRITING) {
+                Ok(descriptor) => {
+                    watched.insert(folder, descriptor);
+                }
+                Err(error) if folder.exists() => {
+                    tracing::warn!(folder = %folder.display(), %error, "folder cannot be watched: comparing every 2 s");
+                    self.watches = None;
+                    return;
+                }
+                Err(_) => {}
             }
         }
-        self.watched = wanted;
+        let kept: BTreeSet<_> = watched.values().map(WatchDescriptor::get_watch_descriptor_id).collect();
+        for (_, gone) in std::mem::replace(&mut self.watched, watched) {
+            if !kept.contains(&gone.get_watch_descriptor_id()) {
+                let _ = watches.remove(gone); // a folder that was removed is no longer watched anyway
+            }
+        }
     }
 
     /// A hash of everything that a reload would read.
     fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         let files = rule_files(&self.rules_dir).unwrap_or_default();
-        for file in files.iter().chain([&self.config]) {
+        for file in files.iter().chain([&self.config]).chain(&self.others) {
             file.hash(&mut hasher);
             std::fs::read(file).ok().hash(&mut hasher);
         }
@@ -131,20 +161,14 @@ impl Watch {
     }
 }
 
-/// Opening and reading is what a reload itself does: taking that for a hint would never end.
-fn is_hint(kind: &EventKind) -> bool {
-    use notify::event::{AccessKind, AccessMode};
-    !matches!(kind, EventKind::Access(access) if *access != AccessKind::Close(AccessMode::Write))
-}
-
 /// Waits until no hint has come for [`QUIET`], but not for longer than [`PATIENCE`].
-async fn settle(hints: &mut mpsc::Receiver<()>) {
+async fn settle(hints: &mut BoxStream<'static, ()>) {
     let patience = tokio::time::sleep(PATIENCE);
     tokio::pin!(patience);
     loop {
         tokio::select! {
             () = &mut patience => return,
-            quiet = tokio::time::timeout(QUIET, hints.recv()) => {
+            quiet = tokio::time::timeout(QUIET, hints.next()) => {
                 if !matches!(quiet, Ok(Some(()))) {
                     return;
                 }
@@ -155,10 +179,11 @@ async fn settle(hints: &mut mpsc::Receiver<()>) {
 
 /// Every folder in which something must be seen to happen: around the file and the folder as named, where links lead,
 /// and, for what does not exist yet, the nearest folder above that does.
-fn folders(config: &Path, rules_dir: &Path) -> BTreeSet<PathBuf> {
+fn folders(config: &Path, rules_dir: &Path, others: &[PathBuf]) -> BTreeSet<PathBuf> {
     let mut folders = BTreeSet::new();
     folders.insert(nearest_folder(rules_dir));
-    for path in rule_files(rules_dir).unwrap_or_default().iter().map(PathBuf::as_path).chain([config, rules_dir]) {
+    let rules = rule_files(rules_dir).unwrap_or_default();
+    for path in rules.iter().chain(others).map(PathBuf::as_path).chain([config, rules_dir]) {
         folders.insert(nearest_folder(above(path)));
         if let Ok(target) = path.canonicalize() {
             folders.insert(nearest_folder(above(&target)));
@@ -202,7 +227,7 @@ mod tests {
             fs::write(root.path().join("c.toml"), "v = 1").unwrap();
             prepare(root.path());
             let watch = Watch::new(&root.path().join("c.toml"), &root.path().join("rules"));
-            assert!(watch.watcher.is_some(), "this machine gives no file notices");
+            assert!(watch.watches.is_some(), "this machine gives no file notices");
             Self { root, watch }
         }
 
@@ -309,26 +334,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn hints_are_gathered_until_it_is_quiet_but_not_for_ever() {
-        let (hint, mut hints) = mpsc::channel(1);
         let start = tokio::time::Instant::now();
-        settle(&mut hints).await;
+        settle(&mut pending().boxed()).await;
         assert_eq!(start.elapsed(), QUIET);
-        let restless = tokio::spawn(async move {
-            while hint.send(()).await.is_ok() {
-                tokio::time::sleep(QUIET / 2).await;
-            }
-        });
+        let restless = futures_util::stream::repeat(()).then(|()| tokio::time::sleep(QUIET / 2));
         let start = tokio::time::Instant::now();
-        settle(&mut hints).await;
+        settle(&mut restless.boxed()).await;
         assert_eq!(start.elapsed(), PATIENCE);
-        restless.abort();
     }
 
     #[tokio::test]
     async fn a_wait_that_was_given_up_loses_nothing() {
         let mut place = Place::with(one_rule);
         fs::write(place.path("rules/a.toml"), "v = 2").unwrap();
-        place.watch.hints.recv().await;
+        place.watch.hints.next().await;
         place.watch.hinted = true;
         tokio::select! {
             biased;
@@ -341,7 +360,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn without_the_kernels_hints_the_contents_are_compared_now_and_then() {
         let mut place = Place::with(one_rule);
-        place.watch.watcher = None;
+        place.watch.watches = None;
         fs::write(place.path("rules/a.toml"), "v = 2").unwrap();
         place.tick().await;
     }

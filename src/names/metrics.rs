@@ -82,11 +82,13 @@ metrics! {
         "Waits that faults put into an exchange; exchanges without any are not counted.");
     PROXY_ERRORS = counter("proxy_errors_total", ["proxy", "reason"],
         "Troubles that were not injected, by the value of x-brownout-error.");
+    HANDSHAKE_FAILURES = counter("tls_handshake_failures_total", ["proxy", "reason"],
+        "TLS handshakes of clients that came to nothing: closed, refused or timeout.");
     CONNECTIONS_OPEN = gauge("connections_open", ["proxy"], "Open client connections.");
     TCP_CONNECTIONS = counter("tcp_connections_total", ["proxy", "outcome"],
         "Connections of TCP proxies that have ended, by how they ended.");
-    RECEIVED_BYTES = counter("received_bytes_total", ["proxy"], "Bytes read from clients.");
-    SENT_BYTES = counter("sent_bytes_total", ["proxy"], "Bytes written to clients.");
+    RECEIVED_BYTES = counter("received_bytes_total", ["proxy"], "Bytes read from clients, without TLS.");
+    SENT_BYTES = counter("sent_bytes_total", ["proxy"], "Bytes written to clients, without TLS.");
 
     FAULTS = counter("faults_total", ["rule", "kind", "stage"],
         "What became of the requests that a rule's fault was meant for: matched, triggered, limited, skipped, injected, released, departed.");

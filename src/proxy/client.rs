@@ -75,8 +75,18 @@ impl Client {
         &mut self.session
     }
 
+    /// Its connection.
+    pub(super) fn control(&self) -> &Control {
+        &self.control
+    }
+
     pub(super) fn is_h2(&self) -> bool {
         self.session.is_http2()
+    }
+
+    /// Whether it is spoken to over TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.control.is_secure()
     }
 
     /// All of its body has been read, or it has none.

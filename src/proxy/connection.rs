@@ -9,8 +9,10 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::server::ShutdownWatch;
 use pingora::{ErrorType, Result};
+use tokio::net::TcpStream;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::accept::{self, stopped_while_quiet};
 use super::answer;
 use super::client::Client;
 use super::gateway::Gateway;
@@ -42,19 +44,12 @@ impl Connection {
     /// Serves a connection to its end.
     pub(super) async fn serve(
         gateway: Arc<Gateway>,
-        control: Arc<Control>,
+        socket: TcpStream,
         running: TaskTrackerToken,
         mut shutdown: ShutdownWatch,
     ) {
-        let first_bytes = tokio::select! {
-            biased;
-            first_bytes = control.detect_h2() => first_bytes,
-            () = stopped_while_quiet(&mut shutdown, &control) => return,
-            () = clock::sleep(gateway.keepalive()) => return,
-        };
-        if first_bytes.is_err() {
-            return;
-        }
+        // Boxed: handshakes are large, seldom, and over when requests begin.
+        let Some(control) = Box::pin(accept::open(&gateway, socket, &mut shutdown)).await else { return };
         let mut options = HttpServerOptions::default();
         options.h2c = true;
         options.h2_idle_timeout = Some(gateway.keepalive());
@@ -91,20 +86,23 @@ impl Connection {
         let mut shutdown = self.shutdown.clone();
         let before = self.control.received();
         let (mut heard, mut stopping) = (before, false);
+        let mut watchdog = self.control.borrow_watchdog();
         let mut read = std::pin::pin!(session.read_request());
-        loop {
+        let read = loop {
             let has_said_more_than = |so_far| self.control.received() > so_far;
             tokio::select! {
                 biased;
-                read = &mut read => return Some(read),
+                read = &mut read => break Some(read),
                 () = stopped_while_quiet(&mut shutdown, &self.control), if !stopping => {
                     stopping = true;
-                    if !has_said_more_than(before) { return None }
+                    if !has_said_more_than(before) { break None }
                 }
-                () = clock::sleep(self.gateway.keepalive()) => if !has_said_more_than(heard) { return None },
+                () = watchdog.bark(clock::now() + self.gateway.keepalive()) => if !has_said_more_than(heard) { break None },
             }
             heard = self.control.received();
-        }
+        };
+        self.control.return_watchdog(watchdog);
+        read
     }
 
     /// Answers what could not be read as a request.
@@ -127,14 +125,6 @@ impl Connection {
             marks: "",
             bytes: self.control.take_bytes(),
         });
-    }
-}
-
-/// Resolves when the proxy stops and nothing of a request has come so far.
-async fn stopped_while_quiet(shutdown: &mut ShutdownWatch, control: &Control) {
-    let _ = shutdown.wait_for(|stop| *stop).await;
-    if !control.is_quiet(true) {
-        std::future::pending().await
     }
 }
 

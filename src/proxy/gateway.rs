@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
+
 use super::client::Client;
 use super::enforce::{self, Next};
 use super::exchange::{self, Exchanged};
@@ -13,10 +15,12 @@ use super::{answer, view};
 use crate::config::{HalfClose, ProxyConfig};
 use crate::rules::{Plan, Store};
 use crate::telemetry::events::{Observer, Trouble};
+use crate::tls::ServerTls;
 
 /// One proxy on one shard: everything that a request on it needs.
 pub(super) struct Gateway {
     config: Arc<ProxyConfig>,
+    tls: Arc<ArcSwapOption<ServerTls>>,
     router: Arc<Router>,
     rules: Arc<Store>,
     observer: Arc<dyn Observer>,
@@ -26,16 +30,22 @@ pub(super) struct Gateway {
 impl Gateway {
     pub(super) fn new(
         config: Arc<ProxyConfig>,
+        tls: Arc<ArcSwapOption<ServerTls>>,
         router: Arc<Router>,
         rules: Arc<Store>,
         observer: Arc<dyn Observer>,
         pool: Pool,
     ) -> Self {
-        Self { config, router, rules, observer, pool }
+        Self { config, tls, router, rules, observer, pool }
     }
 
     pub(super) fn name(&self) -> &str {
         &self.config.name
+    }
+
+    /// What clients are shown, if they are to speak TLS.
+    pub(super) fn tls(&self) -> Option<Arc<ServerTls>> {
+        self.tls.load_full()
     }
 
     pub(super) fn pool(&self) -> &Pool {
@@ -102,7 +112,7 @@ impl Gateway {
         loop {
             let taken = tokio::select! {
                 biased;
-                taken = self.pool.take(wanted) => taken,
+                taken = self.pool.take(wanted, client.is_h2()) => taken,
                 () = client.gone() => return visit.departs(),
             };
             let link = match taken {

@@ -11,17 +11,28 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
-/// The head that goes upstream. `h2_authority` is given for an HTTP/2 upstream: what a request is for that names no
-/// host. `None` if the head cannot be said in the upstream's protocol.
+/// What HTTP/2 says of where a request goes, besides what the client says itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct H2Target<'a> {
+    /// Of the upstream's connection.
+    pub(super) scheme: &'static str,
+    /// What a request is for that names no host.
+    pub(super) authority: &'a str,
+    /// The client's connection has another scheme.
+    pub(super) is_other_scheme: bool,
+}
+
+/// The head that goes upstream; `h2` is given for an HTTP/2 connection. `None` if the head cannot be said in the
+/// upstream's protocol.
 pub(super) fn upstream_request(
     client: &RequestHeader,
-    h2_authority: Option<&str>,
+    h2: Option<H2Target<'_>>,
     has_body: bool,
 ) -> Option<RequestHeader> {
     let from_h2 = client.version == Version::HTTP_2;
-    match h2_authority {
-        Some(_) if from_h2 && client.uri.authority().is_some() => Some(client.clone()),
-        Some(authority) => to_h2(client.clone(), authority),
+    match h2 {
+        Some(target) if from_h2 && client.uri.authority().is_some() => h2_to_h2(client.clone(), target),
+        Some(target) => to_h2(client.clone(), target),
         None if from_h2 => h2_to_h1(client, has_body),
         None => Some(client.clone()),
     }
@@ -48,7 +59,17 @@ fn h2_to_h1(client: &RequestHeader, has_body: bool) -> Option<RequestHeader> {
     Some(head)
 }
 
-fn to_h2(mut head: RequestHeader, fallback: &str) -> Option<RequestHeader> {
+/// Where TLS begins or ends here the scheme follows: some servers refuse one that is not their connection's.
+fn h2_to_h2(mut head: RequestHeader, target: H2Target<'_>) -> Option<RequestHeader> {
+    if target.is_other_scheme {
+        let mut parts = head.uri.clone().into_parts();
+        parts.scheme = Some(target.scheme.parse().ok()?);
+        head.set_uri(Uri::from_parts(parts).ok()?);
+    }
+    Some(head)
+}
+
+fn to_h2(mut head: RequestHeader, target: H2Target<'_>) -> Option<RequestHeader> {
     for name in nominated(&head) {
         head.remove_header(&name);
     }
@@ -60,11 +81,11 @@ fn to_h2(mut head: RequestHeader, fallback: &str) -> Option<RequestHeader> {
     }
     let authority = match head.headers.get(HOST) {
         Some(host) => host.to_str().ok()?.to_owned(),
-        None => fallback.to_owned(),
+        None => target.authority.to_owned(),
     };
     head.remove_header(&HOST);
-    let target = head.uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
-    head.set_uri(Uri::builder().scheme("http").authority(authority).path_and_query(target).build().ok()?);
+    let path = head.uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
+    head.set_uri(Uri::builder().scheme(target.scheme).authority(authority).path_and_query(path).build().ok()?);
     Some(head)
 }
 
@@ -79,18 +100,17 @@ fn nominated(head: &RequestHeader) -> Vec<HeaderName> {
 pub(super) struct Audience {
     pub(super) version: Version,
     pub(super) is_head: bool,
-    /// It offered to speak another protocol.
-    pub(super) may_upgrade: bool,
 }
 
 impl Audience {
     pub(super) fn of(request: &RequestHeader) -> Self {
-        Self {
-            version: request.version,
-            is_head: request.method == Method::HEAD,
-            may_upgrade: request.version == Version::HTTP_11 && request.headers.contains_key(UPGRADE),
-        }
+        Self { version: request.version, is_head: request.method == Method::HEAD }
     }
+}
+
+/// The client offers to speak another protocol.
+pub(super) fn may_upgrade(request: &RequestHeader) -> bool {
+    request.version == Version::HTTP_11 && request.headers.contains_key(UPGRADE)
 }
 
 /// Makes an upstream's head fit for the client; `end` if no body follows. HTTP/2's own clean-up is the library's.
@@ -132,6 +152,8 @@ mod tests {
         head
     }
 
+    const UP: H2Target<'static> = H2Target { scheme: "http", authority: "up:1", is_other_scheme: false };
+
     #[test]
     fn http1_to_http1_changes_nothing() {
         let head = request(Version::HTTP_11, &[("Connection", "close, X-A"), ("X-a", "1"), ("TE", "trailers")]);
@@ -160,22 +182,32 @@ mod tests {
             Version::HTTP_11,
             &[("Host", "shop"), ("Connection", "keep-alive, X-Hop"), ("X-Hop", "1"), ("TE", "gzip"), ("X-A", "1")],
         );
-        let sent = upstream_request(&head, Some("up:1"), false).unwrap();
+        let sent = upstream_request(&head, Some(UP), false).unwrap();
         assert_eq!(sent.uri, "http://shop/a?b");
         assert_eq!(sent.headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-a"]);
     }
 
     #[test]
     fn what_names_no_host_is_for_the_upstream_itself_on_http2() {
-        let sent = upstream_request(&request(Version::HTTP_10, &[]), Some("up:1"), false).unwrap();
+        let sent = upstream_request(&request(Version::HTTP_10, &[]), Some(UP), false).unwrap();
         assert_eq!(sent.uri, "http://up:1/a?b");
+    }
+
+    #[test]
+    fn the_scheme_of_http2_changes_only_where_tls_begins_or_ends() {
+        let mut head = request(Version::HTTP_2, &[]);
+        head.set_uri("https://shop:81/a?b".parse().unwrap());
+        let kept = upstream_request(&head, Some(UP), false).unwrap();
+        assert_eq!(kept.uri, "https://shop:81/a?b");
+        let changed = upstream_request(&head, Some(H2Target { is_other_scheme: true, ..UP }), false).unwrap();
+        assert_eq!(changed.uri, "http://shop:81/a?b");
     }
 
     #[test]
     fn a_response_is_framed_for_its_audience() {
         let framed = |version, is_head, status: u16, end| {
             let mut head = ResponseHeader::build(status, None).unwrap();
-            downstream_response(&mut head, Audience { version, is_head, may_upgrade: false }, end);
+            downstream_response(&mut head, Audience { version, is_head }, end);
             head.headers.keys().next().map(|name| name.as_str().to_owned())
         };
         assert_eq!(framed(Version::HTTP_11, false, 200, false).as_deref(), Some("transfer-encoding"));

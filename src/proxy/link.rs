@@ -10,12 +10,11 @@ use pingora::protocols::http::HttpTask;
 use pingora::protocols::http::client::HttpSession;
 use pingora::protocols::http::v1::client::HttpSession as Http1;
 use pingora::protocols::http::v2::client::Http2Session as Http2;
-use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
 use super::frames::{Broken, Frames};
 use super::outlet::Outlet;
-use super::wire::Control;
+use super::wire::{Control, tls_reason};
 use crate::clock;
 use crate::telemetry::events::Trouble;
 
@@ -23,46 +22,58 @@ use crate::telemetry::events::Trouble;
 pub(super) struct Link {
     session: HttpSession,
     way: Way,
+    origin: Origin,
+}
+
+/// Where a link comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin {
+    pub(super) address: SocketAddr,
     /// It has served a request before, so it may turn out to be closed.
-    reused: bool,
+    pub(super) reused: bool,
+    /// Of the settings that it was made with.
+    pub(super) age: u64,
 }
 
 /// How the request gets there, and what the pool needs to know of it.
 enum Way {
     H1 {
         control: Arc<Control>,
-        address: SocketAddr,
         /// Bytes received when it was taken: more means that the upstream has said something to this request.
         heard_before: u64,
     },
     H2 {
         frames: Option<Frames>,
-        peer: Arc<HttpPeer>,
     },
 }
 
 /// A link taken apart for the pool.
 pub(super) enum Parts {
-    H1(Box<Http1>, Arc<Control>, SocketAddr),
-    H2(Box<HttpSession>, Arc<HttpPeer>),
+    H1(Box<Http1>, Arc<Control>, Origin),
+    H2(Box<Http2>, Origin),
 }
 
 impl Link {
-    pub(super) fn h1(control: Arc<Control>, address: SocketAddr, reused: bool) -> Self {
+    pub(super) fn h1(control: Arc<Control>, origin: Origin) -> Self {
         let session = HttpSession::H1(Http1::new(control.wire()));
-        Self { session, way: Way::H1 { heard_before: control.received(), control, address }, reused }
+        Self { session, way: Way::H1 { heard_before: control.received(), control }, origin }
     }
 
-    pub(super) fn h2(session: HttpSession, peer: Arc<HttpPeer>, reused: bool) -> Self {
-        Self { session, way: Way::H2 { frames: None, peer }, reused }
+    pub(super) fn h2(session: Http2, origin: Origin) -> Self {
+        Self { session: HttpSession::H2(session), way: Way::H2 { frames: None }, origin }
+    }
+
+    /// Whether HTTP/2 is spoken.
+    pub(super) fn is_h2(&self) -> bool {
+        matches!(self.way, Way::H2 { .. })
     }
 
     pub(super) fn into_parts(self) -> Option<Parts> {
         match (self.session, self.way) {
-            (HttpSession::H1(session), Way::H1 { control, address, .. }) => {
-                Some(Parts::H1(Box::new(session), control, address))
+            (HttpSession::H1(session), Way::H1 { control, .. }) => {
+                Some(Parts::H1(Box::new(session), control, self.origin))
             }
-            (session @ HttpSession::H2(_), Way::H2 { peer, .. }) => Some(Parts::H2(Box::new(session), peer)),
+            (HttpSession::H2(session), Way::H2 { .. }) => Some(Parts::H2(Box::new(session), self.origin)),
             _ => None,
         }
     }
@@ -74,7 +85,7 @@ impl Link {
             Way::H1 { control, heard_before, .. } => control.received() == *heard_before,
             Way::H2 { .. } => self.session.response_header().is_none(),
         };
-        self.reused && silent
+        self.origin.reused && silent
     }
 
     /// So much waits to be sent that nothing should be added.
@@ -151,7 +162,7 @@ impl Link {
         let outlet = match &mut self.way {
             Way::H1 { control, .. } => Outlet::Wire(control),
             Way::H2 { frames: Some(frames), .. } => Outlet::Frames(frames),
-            Way::H2 { frames: None, .. } => Outlet::None,
+            Way::H2 { frames: None } => Outlet::None,
         };
         (Source(&mut self.session), outlet)
     }
@@ -203,11 +214,23 @@ async fn head(h2: &mut Http2) -> Result<HttpTask> {
 /// What a failed exchange is called.
 pub(super) fn trouble(error: &Error) -> Trouble {
     match error.etype() {
+        _ if is_tls(error) => Trouble::UpstreamTls,
         ErrorType::ReadTimedout | ErrorType::WriteTimedout => Trouble::UpstreamTimeout,
         ErrorType::InvalidHTTPHeader | ErrorType::H1Error | ErrorType::InvalidH2 => Trouble::UpstreamMalformed,
         ErrorType::Custom(_) => Trouble::UpstreamMalformed, // chunks and trailers that are none
         _ => Trouble::UpstreamReset,
     }
+}
+
+/// What the upstream said is no TLS, or TLS that says why it ends: with TLS 1.3, that our certificate is not accepted
+/// is heard only when the first answer is awaited.
+fn is_tls(error: &Error) -> bool {
+    let cause = error.root_cause();
+    if let Some(error) = cause.downcast_ref::<h2::Error>() {
+        // The reason itself is lost on the way through HTTP/2; of a wire's errors only its cipher's are of this kind.
+        return error.get_io().is_some_and(|io| io.kind() == std::io::ErrorKind::InvalidData);
+    }
+    cause.downcast_ref().is_some_and(|io| tls_reason(io).is_some())
 }
 
 /// The upstream itself says that it has not processed the request, so that any request may be sent again: it refused

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -17,12 +18,12 @@ use super::gateway::Gateway;
 use super::pool::{Pool, SWEEP_EVERY};
 use super::router::Router;
 use super::upstream::{RESOLVE_EVERY, Upstream};
-use super::wire::Control;
 use crate::clock;
 use crate::config::ProxyConfig;
 use crate::rules::Store;
 use crate::shards::{self, Shards};
 use crate::telemetry::events::Observer;
+use crate::tls::ServerTls;
 
 /// After an accept that failed for want of descriptors, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -42,6 +43,8 @@ pub struct Surroundings {
 pub struct Proxy {
     config: Arc<ProxyConfig>,
     address: SocketAddr,
+    tls: Arc<ArcSwapOption<ServerTls>>,
+    upstream: Arc<Upstream>,
     stop: watch::Sender<bool>,
     accepting: Vec<JoinHandle<()>>,
     open: Draining,
@@ -73,7 +76,8 @@ impl Proxy {
         let config = Arc::new(config);
         let count = config.shards.get().min(around.shards.count());
         let (address, listeners) = shards::bind(config.listen, count)?;
-        let upstream = Arc::new(Upstream::new(config.upstreams.clone(), config.timeouts));
+        let tls = Arc::new(ArcSwapOption::from(config.tls.clone().map(Arc::new)));
+        let upstream = Arc::new(Upstream::new(config.upstreams.clone(), config.timeouts, config.upstream_tls.clone()));
         upstream.resolve().await;
         let router = Arc::new(Router::new(&config.routes));
         let (stop, stopped) = watch::channel(false);
@@ -83,6 +87,7 @@ impl Proxy {
         for (shard, listener) in listeners.into_iter().enumerate() {
             let gateway = Arc::new(Gateway::new(
                 config.clone(),
+                tls.clone(),
                 router.clone(),
                 around.rules.clone(),
                 around.observer.clone(),
@@ -93,12 +98,28 @@ impl Proxy {
             accepting.push(around.shards.spawn(shard, open.run(listener)));
         }
         let open = Draining { running, _shards: around.shards.clone() };
-        Ok(Self { config, address, stop, accepting, open })
+        Ok(Self { config, address, tls, upstream, stop, accepting, open })
     }
 
-    /// What it was started with.
+    /// What it was started with, certificates as they were last replaced.
     pub fn config(&self) -> &ProxyConfig {
         &self.config
+    }
+
+    /// Takes over other certificates and settings of TLS, if that is all in which this configuration differs; else
+    /// nothing is done and the answer is false. Connections under way go on as they are.
+    pub fn renew(&mut self, config: &ProxyConfig) -> bool {
+        if !self.config.differs_only_in_tls(config) {
+            return false;
+        }
+        if config.tls != self.config.tls {
+            self.tls.store(config.tls.clone().map(Arc::new));
+        }
+        if config.upstream_tls != self.config.upstream_tls {
+            self.upstream.renew(config.upstream_tls.clone());
+        }
+        self.config = Arc::new(config.clone());
+        true
     }
 
     /// Where it listens; the real port if the configuration asked for any.
@@ -216,7 +237,7 @@ impl Accepting {
         self.running.tasks.spawn(async move {
             let _open = open;
             tokio::select! {
-                () = Connection::serve(gateway, Control::new(socket), requests, stopped) => {}
+                () = Connection::serve(gateway, socket, requests, stopped) => {}
                 () = cut.cancelled() => {}
             }
         });

@@ -4,9 +4,11 @@
 //! [`exchange`] is the duplex loop between a [`client`] and a [`link`] to the upstream, which comes from the [`pool`].
 //! Under both lies a [`wire`]. [`Proxy`] is one listener with its upstream, [`Shards`] the threads that carry them.
 
+mod accept;
 mod answer;
 mod client;
 mod connection;
+mod dial;
 mod drip;
 mod enforce;
 mod exchange;
@@ -21,6 +23,7 @@ mod router;
 mod upstream;
 mod view;
 mod visit;
+mod watchdog;
 mod wire;
 
 pub use crate::shards::Shards;

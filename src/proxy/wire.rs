@@ -6,8 +6,14 @@
 //! buffer, [`Control::drain`] sends it while the exchange goes on reading, and whoever feeds a wire stops while it
 //! is [full](Control::is_full). The frames of HTTP/2 belong to the task of their connection, and wait as usual.
 //!
+//! With TLS ([`secure`]) plain bytes wait in front of a cipher, and its records in front of the socket. What is counted
+//! and compared is plain: a record that says nothing to HTTP is not heard.
+//!
 //! [`Wire`] is what pingora owns; [`Control`] is the same connection for whoever steers it: it drains, watches,
 //! closes and resets, for which pingora has no calls.
+
+mod cipher;
+mod secure;
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::{AsRawFd, RawFd};
@@ -27,6 +33,9 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+use self::cipher::Cipher;
+pub(super) use self::cipher::reason as tls_reason;
+use super::watchdog::Watchdog;
 use crate::clock;
 
 /// Bytes that wait for company: head and body of a small message leave in one system call, worth 8 to 10 % of
@@ -48,7 +57,10 @@ pub(super) struct Wire(Arc<Control>);
 #[derive(Debug)]
 pub(super) struct Control {
     socket: TcpStream,
-    buffer: Mutex<BytesMut>,
+    pile: Mutex<Pile>,
+    secure: bool,
+    /// The end is to be a RST: nothing may be said any more.
+    doomed: AtomicBool,
     /// HTTP/2: writes go straight to the socket and wait for it.
     framed: AtomicBool,
     received: AtomicU64,
@@ -56,19 +68,43 @@ pub(super) struct Control {
     /// What of `received` and `sent` has been told.
     told: (AtomicU64, AtomicU64),
     digest: Arc<SocketDigest>,
+    watchdog: Mutex<Watchdog>,
+}
+
+/// What is on its way out.
+#[derive(Debug)]
+struct Pile {
+    /// Bytes that the socket has not taken yet.
+    out: BytesMut,
+    /// With TLS: where they come from.
+    cipher: Option<Box<Cipher>>,
+}
+
+impl Pile {
+    fn len(&self) -> usize {
+        self.out.len() + self.cipher.as_ref().map_or(0, |cipher| cipher.waiting())
+    }
 }
 
 impl Control {
+    /// A connection that speaks as it is.
     pub(super) fn new(socket: TcpStream) -> Arc<Self> {
+        Self::with(socket, None)
+    }
+
+    fn with(socket: TcpStream, cipher: Option<Box<Cipher>>) -> Arc<Self> {
         let _ = socket.set_nodelay(true);
         Arc::new(Self {
             digest: Arc::new(SocketDigest::from_raw_fd(socket.as_raw_fd())),
             socket,
-            buffer: Mutex::default(),
+            secure: cipher.is_some(),
+            pile: Mutex::new(Pile { out: BytesMut::new(), cipher }),
+            doomed: AtomicBool::new(false),
             framed: AtomicBool::new(false),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             told: Default::default(),
+            watchdog: Mutex::default(),
         })
     }
 
@@ -77,8 +113,23 @@ impl Control {
         Box::new(Wire(self.clone()))
     }
 
-    fn buffer(&self) -> MutexGuard<'_, BytesMut> {
-        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The connection's timer, which the requests of a connection hand on to each other; a new one while it is lent.
+    pub(super) fn borrow_watchdog(&self) -> Watchdog {
+        std::mem::take(&mut *self.watchdog.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Gives the timer back, for the next request.
+    pub(super) fn return_watchdog(&self, watchdog: Watchdog) {
+        *self.watchdog.lock().unwrap_or_else(PoisonError::into_inner) = watchdog;
+    }
+
+    fn pile(&self) -> MutexGuard<'_, Pile> {
+        self.pile.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From here on HTTP/2 is spoken, whatever the first bytes or the handshake said.
+    pub(super) fn frame(&self) {
+        self.framed.store(true, Relaxed);
     }
 
     /// Takes all of the bytes. They leave with the next [`drain`](Self::drain) or when enough have come together.
@@ -86,31 +137,63 @@ impl Control {
     /// # Errors
     /// When the connection is broken; never because the peer does not read.
     pub(super) fn put(&self, data: &[u8]) -> io::Result<()> {
-        let buffer = &mut *self.buffer();
-        if buffer.len() + data.len() <= HOLD {
-            buffer.extend_from_slice(data);
-            return Ok(());
+        let pile = &mut *self.pile();
+        let fits = pile.len() + data.len() <= HOLD;
+        match &mut pile.cipher {
+            Some(cipher) => {
+                self.sent.fetch_add(data.len() as u64, Relaxed);
+                if fits {
+                    cipher.hold(data);
+                    return Ok(());
+                }
+                cipher.seal(data, &mut pile.out)?;
+                self.send(&mut pile.out).map(drop)
+            }
+            None if fits => {
+                pile.out.extend_from_slice(data);
+                Ok(())
+            }
+            None => self.send_with(&mut pile.out, data),
         }
-        let slices = [IoSlice::new(buffer), IoSlice::new(data)];
+    }
+
+    /// Sends what the socket takes now of these two, and keeps the rest in the first.
+    fn send_with(&self, out: &mut BytesMut, data: &[u8]) -> io::Result<()> {
+        let slices = [IoSlice::new(out), IoSlice::new(data)];
         let sent = self.count_sent(self.socket.try_write_vectored(&slices))?;
-        match sent.checked_sub(buffer.len()) {
+        match sent.checked_sub(out.len()) {
             Some(of_data) => {
-                buffer.clear();
-                buffer.extend_from_slice(&data[of_data..]);
+                out.clear();
+                out.extend_from_slice(&data[of_data..]);
             }
             None => {
-                buffer.advance(sent);
-                buffer.extend_from_slice(data);
+                out.advance(sent);
+                out.extend_from_slice(data);
             }
         }
         Ok(())
     }
 
-    /// Counts what was sent; a socket that would block has sent nothing.
+    /// Sends what the socket takes now: how many bytes.
+    fn send(&self, out: &mut BytesMut) -> io::Result<usize> {
+        if out.is_empty() {
+            return Ok(0);
+        }
+        let sent = self.count_sent(self.socket.try_write(out))?;
+        out.advance(sent);
+        if out.is_empty() && out.capacity() > 2 * HOLD {
+            *out = BytesMut::new(); // a connection that once was slow need not keep its pile
+        }
+        Ok(sent)
+    }
+
+    /// Counts what was sent, with TLS when it was sealed; a socket that would block has sent nothing.
     fn count_sent(&self, sent: io::Result<usize>) -> io::Result<usize> {
         match sent {
             Ok(sent) => {
-                self.sent.fetch_add(sent as u64, Relaxed);
+                if !self.secure {
+                    self.sent.fetch_add(sent as u64, Relaxed);
+                }
                 Ok(sent)
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
@@ -120,12 +203,12 @@ impl Control {
 
     /// Bytes wait in the buffer.
     pub(super) fn is_holding(&self) -> bool {
-        !self.buffer().is_empty()
+        self.pile().len() > 0
     }
 
     /// So many bytes wait that nothing should be added.
     pub(super) fn is_full(&self) -> bool {
-        self.buffer().len() > HOLD
+        self.pile().len() > HOLD
     }
 
     /// Sends what the socket takes now.
@@ -133,16 +216,17 @@ impl Control {
     /// # Errors
     /// When the connection is broken.
     pub(super) fn nudge(&self) -> io::Result<()> {
-        let buffer = &mut *self.buffer();
-        if buffer.is_empty() {
-            return Ok(());
+        self.push().map(drop)
+    }
+
+    /// Seals and sends what waits, as far as the socket takes it: whether it took any, and whether it took all.
+    fn push(&self) -> io::Result<(bool, bool)> {
+        let Pile { out, cipher } = &mut *self.pile();
+        if let Some(cipher) = cipher {
+            cipher.seal(&[], out)?;
         }
-        let sent = self.count_sent(self.socket.try_write(buffer))?;
-        buffer.advance(sent);
-        if buffer.is_empty() && buffer.capacity() > 2 * HOLD {
-            *buffer = BytesMut::new(); // a connection that once was slow need not keep its pile
-        }
-        Ok(())
+        let sent = self.send(out)?;
+        Ok((sent > 0, out.is_empty()))
     }
 
     /// Sends what waits, and resolves with every bit of progress, so that whoever waits knows that the peer reads.
@@ -152,10 +236,8 @@ impl Control {
     /// When the connection is broken.
     pub(super) async fn drain(&self) -> io::Result<()> {
         loop {
-            let before = self.buffer().len();
-            self.nudge()?;
-            let left = self.buffer().len();
-            if left == 0 || left < before {
+            let (moved, all) = self.push()?;
+            if moved || all {
                 return Ok(());
             }
             self.socket.writable().await?;
@@ -175,6 +257,9 @@ impl Control {
     ///
     /// What the runtime has been told costs nothing; `certainly` asks the kernel.
     pub(super) fn is_quiet(&self, certainly: bool) -> bool {
+        if self.secure {
+            return self.is_quiet_secure();
+        }
         let peek = || peek(self.socket.as_raw_fd());
         // Through the runtime, which answers by itself as long as it has not been told of anything to read.
         let peeked = if certainly { peek() } else { self.socket.try_io(Interest::READABLE, peek) };
@@ -220,6 +305,7 @@ impl Control {
     /// Closes with a FIN that stays one: says goodbye, then swallows what the peer still sends, for a while. What
     /// waits in the buffer is lost.
     pub(super) async fn close(&self) {
+        self.farewell();
         let _ = SockRef::from(&self.socket).shutdown(std::net::Shutdown::Write);
         let swallow = async {
             let mut sink = vec![0; 8192]; // on the heap: it would make every request's future as large
@@ -240,11 +326,20 @@ impl Control {
     /// Makes the close that follows a RST: once what was written has arrived, the socket is set to drop instead of
     /// saying goodbye.
     pub(super) async fn reset(&self) {
+        self.doomed.store(true, Relaxed);
         let deadline = clock::now() + RESET_WAIT;
         while unacknowledged(self.socket.as_raw_fd()) > 0 && clock::now() < deadline {
             clock::sleep(Duration::from_millis(1)).await;
         }
         let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        if !self.doomed.load(Relaxed) {
+            self.farewell();
+        }
     }
 }
 
@@ -265,6 +360,9 @@ fn peek(fd: RawFd) -> io::Result<usize> {
 
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.0.secure {
+            return self.0.poll_read_secure(cx, buf);
+        }
         let Control { socket, received, .. } = &*self.0;
         loop {
             ready!(socket.poll_read_ready(cx))?;
@@ -292,6 +390,9 @@ impl Wire {
 
     /// HTTP/2's way of writing: as much as the socket takes, as soon as it takes any.
     fn poll_send(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if self.0.secure {
+            return self.0.poll_send_secure(cx, slices);
+        }
         loop {
             ready!(self.0.socket.poll_write_ready(cx))?;
             match self.0.socket.try_write_vectored(slices) {
@@ -326,13 +427,14 @@ impl AsyncWrite for Wire {
         true
     }
 
-    /// Nothing to do: on HTTP/1 the exchange decides when the buffer leaves, on HTTP/2 there is nothing in it.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    /// On HTTP/1 nothing to do: the exchange decides when the buffer leaves. On HTTP/2 only a cipher holds anything.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_framed() && self.0.secure { self.0.poll_flush_secure(cx) } else { Poll::Ready(Ok(())) }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let _ = self.0.nudge();
+        self.0.farewell();
         Poll::Ready(SockRef::from(&self.0.socket).shutdown(std::net::Shutdown::Write))
     }
 }

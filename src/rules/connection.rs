@@ -98,7 +98,11 @@ pub fn misplaced(rules: &[RuleSpec], tcp: &[&str]) -> Problems {
         }
         for fault in rule.faults.iter().filter(|fault| fault.fault.on_connection().is_empty()) {
             let message = format!("fault \"{}\" has no meaning on proxy \"{proxy}\", which speaks TCP", fault.kind);
-            problems.0.push(problem(rule, message, "take one of bytes or connections, such as latency, timeout or abort"));
+            problems.0.push(problem(
+                rule,
+                message,
+                "take one of bytes or connections, such as latency, timeout or abort",
+            ));
         }
     }
     problems
@@ -134,7 +138,9 @@ mod tests {
     #[test]
     fn only_rules_that_name_the_proxy_and_ask_nothing_of_http_match() {
         let store = Store::new(1);
-        let all = rule("any", "") + &rule("other", "proxy = \"web\"") + &rule("http", "proxy = \"db\"\nmatch = { path = \"/\" }");
+        let all = rule("any", "")
+            + &rule("other", "proxy = \"web\"")
+            + &rule("http", "proxy = \"db\"\nmatch = { path = \"/\" }");
         store.replace(&Layer::File, rules(&all));
         assert!(store.load().plan_connection("db", &mut Seen::default()).is_empty());
         assert!(!store.load().has_rules_for_connections_of("db"));

@@ -383,9 +383,7 @@ impl Entry {
 }
 
 fn sum(a: Bytes, b: Bytes) -> Bytes {
-    let add = |a: super::Moved, b: super::Moved| super::Moved {
-        received: a.received + b.received,
-        sent: a.sent + b.sent,
-    };
+    let add =
+        |a: super::Moved, b: super::Moved| super::Moved { received: a.received + b.received, sent: a.sent + b.sent };
     Bytes { upstream: add(a.upstream, b.upstream), downstream: add(a.downstream, b.downstream) }
 }

@@ -9,9 +9,9 @@ use super::lane::{Lane, Owner, Slot};
 use super::orders::Orders;
 use crate::clock::Instant;
 use crate::dice::Dice;
+use crate::faults::CloseHow;
 use crate::faults::compose::Source;
 use crate::faults::toxics::{OnAccept, Rest, Site, Stream, Toxic};
-use crate::faults::CloseHow;
 use crate::rules::{Plan, Seen, Store};
 
 /// Draws of a stage must not meet the one that decides whether there is a stage.

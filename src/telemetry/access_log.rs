@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::events::{ConnectionEvent, ExchangeEvent, Observer};
+use super::events::{ConnectionEvent, ExchangeEvent, HandshakeFailure, Observer};
 use super::metrics::Metrics;
 
 /// Counts like [`Metrics`], and logs every exchange at level info under the target `access`.
@@ -57,5 +57,9 @@ impl Observer for AccessLog {
             received = event.bytes.0,
             sent = event.bytes.1,
         );
+    }
+
+    fn handshake_failed(&self, proxy: &str, failure: HandshakeFailure) {
+        self.0.handshake_failed(proxy, failure);
     }
 }

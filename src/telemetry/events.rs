@@ -50,19 +50,22 @@ pub enum Trouble {
     UpstreamMalformed,
     /// The upstream fell silent.
     UpstreamTimeout,
+    /// The upstream and the proxy did not come together over TLS: its certificate was not accepted, or the proxy's.
+    UpstreamTls,
     /// The client's request is not HTTP that can be forwarded.
     BadRequest,
 }
 
 impl Trouble {
     /// All troubles.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::UpstreamUnresolved,
         Self::UpstreamRefused,
         Self::UpstreamConnectTimeout,
         Self::UpstreamReset,
         Self::UpstreamMalformed,
         Self::UpstreamTimeout,
+        Self::UpstreamTls,
         Self::BadRequest,
     ];
 
@@ -75,6 +78,7 @@ impl Trouble {
             Self::UpstreamReset => "upstream-reset",
             Self::UpstreamMalformed => "upstream-malformed",
             Self::UpstreamTimeout => "upstream-timeout",
+            Self::UpstreamTls => "upstream-tls",
             Self::BadRequest => "bad-request",
         }
     }
@@ -92,6 +96,31 @@ impl Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// Why a client's TLS handshake came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HandshakeFailure {
+    /// The client left, or the proxy stopped, before it was complete.
+    Closed,
+    /// One side did not accept what the other said: a version, a certificate, a protocol, or no TLS at all.
+    Refused,
+    /// The client took too long.
+    Timeout,
+}
+
+impl HandshakeFailure {
+    /// All failures.
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Refused, Self::Timeout];
+
+    /// The label's value.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Refused => "refused",
+            Self::Timeout => "timeout",
+        }
     }
 }
 
@@ -155,6 +184,8 @@ pub trait Observer: Send + Sync {
     fn connection_ended(&self, event: &ConnectionEvent<'_>) {
         let _ = event;
     }
+    /// A client's TLS handshake failed: no exchange will follow on its connection.
+    fn handshake_failed(&self, _proxy: &str, _failure: HandshakeFailure) {}
 }
 
 /// Nobody listens.

@@ -19,7 +19,7 @@ pub struct Options {
 
 /// The library under the proxy reports every client that leaves; what matters of it is reported by the proxy itself.
 /// That of the file watch warns about each watched folder that is removed or replaced, which is nobody's mistake.
-const LIBRARIES: &str = "pingora=error,hyper=warn,h2=warn,notify=error";
+const LIBRARIES: &str = "pingora=error,hyper=warn,h2=warn";
 
 /// Sends everything that is logged, by `tracing` or by the `log` crate, to stderr. The first call counts.
 pub fn init(options: Options) {

@@ -8,7 +8,7 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
 use prometheus::{Encoder, TextEncoder};
 
-use super::events::{ConnectionEvent, ExchangeEvent, Observer};
+use super::events::{ConnectionEvent, ExchangeEvent, HandshakeFailure, Observer};
 use super::family::Family;
 use super::load::LoadMetrics;
 use super::reloads::Reloads;
@@ -127,5 +127,9 @@ impl Observer for Metrics {
 
     fn connection_ended(&self, event: &ConnectionEvent<'_>) {
         self.traffic.connection_ended(event);
+    }
+
+    fn handshake_failed(&self, proxy: &str, failure: HandshakeFailure) {
+        self.traffic.handshake_failed(proxy, failure);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method};
 
-use super::events::{ConnectionEvent, ExchangeEvent, ExchangeOutcome, Observer, Trouble};
+use super::events::{ConnectionEvent, ExchangeEvent, ExchangeOutcome, HandshakeFailure, Observer, Trouble};
 use super::*;
 use crate::diagnostics::{Node, Problems, Reader};
 use crate::faults::RequestView;
@@ -80,6 +80,7 @@ fn busy() -> Arc<Metrics> {
     let metrics = Metrics::new();
     let trouble = ExchangeEvent { trouble: Some(Trouble::UpstreamReset), ..event("p", "r", Some(502)) };
     metrics.connections("p", 1);
+    metrics.handshake_failed("p", HandshakeFailure::Timeout);
     metrics.request_received("p");
     metrics.exchange(&trouble);
     metrics.exchange(&ExchangeEvent { injected: Duration::from_secs(1), ..event("p", "r", None) });
@@ -148,6 +149,7 @@ fn the_figures_are_those_of_what_happened() {
         ("brownout_request_duration_seconds_sum{proxy=\"p\",route=\"r\"}", 0.006),
         ("brownout_injected_delay_seconds_count{proxy=\"p\",route=\"r\"}", 1.0),
         ("brownout_proxy_errors_total{proxy=\"p\",reason=\"upstream-reset\"}", 1.0),
+        ("brownout_tls_handshake_failures_total{proxy=\"p\",reason=\"timeout\"}", 1.0),
         ("brownout_received_bytes_total{proxy=\"p\"}", 210.0),
         ("brownout_sent_bytes_total{proxy=\"p\"}", 420.0),
         ("brownout_tcp_connections_total{proxy=\"p\",outcome=\"forwarded\"}", 1.0),

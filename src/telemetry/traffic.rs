@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use indexmap::IndexMap;
 use prometheus::proto::MetricFamily;
 
-use super::events::{ConnectionEvent, ExchangeEvent, ExchangeOutcome, Trouble};
+use super::events::{ConnectionEvent, ExchangeEvent, ExchangeOutcome, HandshakeFailure, Trouble};
 use super::family::Family;
 use super::tally::{Count, Tallied, Tally};
 use crate::names::metrics as names;
@@ -42,6 +42,7 @@ struct ProxyCells {
     troubles: [Count; Trouble::ALL.len()],
     /// Connections of a TCP proxy that have ended.
     ended: [Count; ExchangeOutcome::ALL.len()],
+    handshakes: [Count; HandshakeFailure::ALL.len()],
 }
 
 struct RouteCells {
@@ -131,6 +132,11 @@ impl Traffic {
         });
     }
 
+    pub(super) fn handshake_failed(&self, proxy: &str, failure: HandshakeFailure) {
+        let index = HandshakeFailure::ALL.iter().position(|f| *f == failure).unwrap_or_default();
+        self.on(proxy, |mine| mine.cells.handshakes[index].add(1));
+    }
+
     /// How many requests of a proxy have been read since the process started.
     pub(super) fn total_received(&self, proxy: &str) -> u64 {
         lock(&self.cells).proxies.iter().filter(|cells| &*cells.proxy == proxy).map(|cells| cells.received.get()).sum()
@@ -172,6 +178,7 @@ impl MyProxy {
             bytes_out: Count::default(),
             troubles: Default::default(),
             ended: Default::default(),
+            handshakes: Default::default(),
         });
         lock(shared).proxies.push(cells.clone());
         Self { cells, routes: ByName::default() }
@@ -227,6 +234,7 @@ fn proxy_families(cells: &[Arc<ProxyCells>]) -> Vec<Family> {
         bytes_out: u64,
         troubles: [u64; Trouble::ALL.len()],
         ended: [u64; ExchangeOutcome::ALL.len()],
+        handshakes: [u64; HandshakeFailure::ALL.len()],
     }
     let mut sums = BTreeMap::<&str, Sum>::new();
     for cells in cells {
@@ -241,6 +249,9 @@ fn proxy_families(cells: &[Arc<ProxyCells>]) -> Vec<Family> {
         for (sum, count) in sum.ended.iter_mut().zip(&cells.ended) {
             *sum += count.get();
         }
+        for (sum, count) in sum.handshakes.iter_mut().zip(&cells.handshakes) {
+            *sum += count.get();
+        }
     }
     let mut received = Family::new(&names::REQUESTS_RECEIVED);
     let mut connections = Family::new(&names::CONNECTIONS_OPEN);
@@ -248,6 +259,7 @@ fn proxy_families(cells: &[Arc<ProxyCells>]) -> Vec<Family> {
     let mut bytes_in = Family::new(&names::RECEIVED_BYTES);
     let mut bytes_out = Family::new(&names::SENT_BYTES);
     let mut troubles = Family::new(&names::PROXY_ERRORS);
+    let mut handshakes = Family::new(&names::HANDSHAKE_FAILURES);
     for (proxy, sum) in sums {
         received.add_event_count(&[proxy], sum.received);
         connections.add(&[proxy], sum.connections as f64);
@@ -259,8 +271,11 @@ fn proxy_families(cells: &[Arc<ProxyCells>]) -> Vec<Family> {
         for (outcome, count) in ExchangeOutcome::ALL.iter().zip(sum.ended) {
             ended.add_event_count(&[proxy, outcome.name()], count);
         }
+        for (failure, count) in HandshakeFailure::ALL.iter().zip(sum.handshakes) {
+            handshakes.add_event_count(&[proxy, failure.name()], count);
+        }
     }
-    vec![received, connections, ended, bytes_in, bytes_out, troubles]
+    vec![received, connections, ended, bytes_in, bytes_out, troubles, handshakes]
 }
 
 fn route_families(cells: &[Arc<RouteCells>]) -> Vec<Family> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use brownout::telemetry::events::Trouble;
 
-use crate::support::*;
+use super::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -33,7 +33,7 @@ fn an_upstreams_connection_is_reused() {
 fn an_idle_connection_that_the_upstream_closed_is_not_used() {
     for post in [GET, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"] {
         let (mut client, up, setting) = idle();
-        drop(up);
+        setting.bench.loses(up);
         client.send(post);
         let _up = setting.origin.answer(ok("second"));
         assert_eq!(client.read_message().1, "second");
@@ -44,6 +44,7 @@ fn an_idle_connection_that_the_upstream_closed_is_not_used() {
 fn an_idle_connection_on_which_the_upstream_spoke_is_not_used() {
     let (mut client, mut up, setting) = idle();
     up.send("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n");
+    setting.bench.has_heard_upstream(&up);
     client.send(GET);
     let _up = setting.origin.answer(ok("second"));
     assert_eq!(client.read_message().1, "second");

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 
+use super::*;
 use crate::support::h2::{Client as H2Client, Origin as H2Origin, block_on, get, post, read_all, response};
-use crate::support::*;
 
 /// Sends a request and gives what the origin was asked, up to these bytes.
 fn asked(request: impl AsRef<[u8]>, end: &str) -> String {
@@ -166,7 +166,7 @@ fn http_1_trailers_do_not_reach_http_2_nor_the_other_way_round() {
     block_on(async {
         let origin = Origin::new();
         let bench = Bench::new(origin.address);
-        let client = H2Client::connect(bench.address).await;
+        let client = H2Client::connect(bench.h2).await;
         let (answer, _) = client.start(get("/"), true).await;
         let _up = origin.answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-T: 1\r\n\r\n");
         assert_eq!(read_all(answer.await.unwrap().into_body()).await.unwrap().1, None);
@@ -192,7 +192,7 @@ fn http_2_request_trailers_are_lost() {
     block_on(async {
         let mut origin = H2Origin::new().await;
         let bench = Bench::h2c(origin.address);
-        let client = H2Client::connect(bench.address).await;
+        let client = H2Client::connect(bench.h2).await;
         let (_answer, mut body) = client.start(post("/"), false).await;
         body.send_data(Bytes::from_static(b"hi"), false).unwrap();
         let mut trailers = HeaderMap::new();
@@ -208,7 +208,7 @@ fn interim_answers_do_not_reach_http_2() {
     block_on(async {
         let origin = Origin::new();
         let bench = Bench::new(origin.address);
-        let client = H2Client::connect(bench.address).await;
+        let client = H2Client::connect(bench.h2).await;
         let (answer, _) = client.start(get("/"), true).await;
         let _up = origin.answer("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n");
         assert_eq!(answer.await.unwrap().status(), 204);
@@ -220,7 +220,7 @@ fn date_is_the_proxys_own_on_http_2() {
     block_on(async {
         let mut origin = H2Origin::new().await;
         let bench = Bench::h2c(origin.address);
-        let client = H2Client::connect(bench.address).await;
+        let client = H2Client::connect(bench.h2).await;
         let (answer, _) = client.start(get("/"), true).await;
         let mut head = response(200);
         head.headers_mut().insert("date", "Mon, 01 Jan 2001 00:00:00 GMT".parse().unwrap());
@@ -234,7 +234,7 @@ fn on_the_way_from_http_2_some_names_get_capitals_and_cookies_are_joined() {
     block_on(async {
         let origin = Origin::new();
         let bench = Bench::new(origin.address);
-        let client = H2Client::connect(bench.address).await;
+        let client = H2Client::connect(bench.h2).await;
         let request = Request::builder()
             .uri("http://a/")
             .header("content-type", "x")
@@ -252,7 +252,7 @@ fn on_the_way_from_http_2_some_names_get_capitals_and_cookies_are_joined() {
 fn a_malformed_http_2_request_is_refused_by_the_library_without_a_mark() {
     block_on(async {
         let bench = Bench::new(Origin::new().address);
-        let client = H2Client::connect(bench.address).await;
+        let client = H2Client::connect(bench.h2).await;
         let mut request = get("/");
         request.headers_mut().insert("host", "other".parse().unwrap());
         let (answer, _) = client.start(request, true).await;
@@ -265,8 +265,38 @@ fn a_malformed_http_2_request_is_refused_by_the_library_without_a_mark() {
 fn tunnels_over_http_2_are_not_offered() {
     block_on(async {
         let bench = Bench::new(Origin::new().address);
-        let client = H2Client::connect(bench.address).await;
+        let client = H2Client::connect(bench.h2).await;
         client.get("/").await.ok();
         assert!(!client.requests.is_extended_connect_protocol_enabled());
     });
+}
+
+/// The names of the tests of a source file.
+fn tests_of(source: &str) -> Vec<&str> {
+    let tests = source.split("#[test]\nfn ").skip(1);
+    tests.filter_map(|rest| rest.split('(').next()).collect()
+}
+
+#[test]
+fn the_page_names_every_test_and_every_test_is_there() {
+    let page = include_str!("../../docs/invisible.md");
+    let others = [
+        include_str!("leaving.rs"),
+        include_str!("connections.rs"),
+        include_str!("responses.rs"),
+        include_str!("uploads.rs"),
+        include_str!("h2.rs"),
+        include_str!("h2_streams.rs"),
+        include_str!("trouble.rs"),
+    ];
+    let here = tests_of(include_str!("deviations.rs"));
+    let this = "the_page_names_every_test_and_every_test_is_there";
+    for test in here.iter().filter(|test| **test != this) {
+        assert!(page.contains(&format!("`{test}`")), "docs/invisible.md does not name {test}");
+    }
+    let known: Vec<&str> = others.iter().flat_map(|source| tests_of(source)).chain(here).collect();
+    let named = page.split('`').skip(1).step_by(2).filter(|name| name.len() > 20 && name.contains('_'));
+    for name in named.filter(|name| !name.contains([' ', '=', '.'])) {
+        assert!(known.contains(&name), "docs/invisible.md names {name}, which is no test");
+    }
 }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use http::{HeaderMap, Request, Version};
 
+use super::{Bench, Origin as RawOrigin, field, noise, ok};
 use crate::support::h2::{Client, Origin, block_on, get, post, read_all, response, send_all};
-use crate::support::{Bench, Origin as RawOrigin, field, noise, ok};
 
 /// The methods and headers of a request as `name: value` lines, sorted.
 fn lines(headers: &HeaderMap) -> Vec<String> {
@@ -19,7 +19,7 @@ fn h2_to_h2_a_request_and_its_answer_pass() {
     block_on(async {
         let mut origin = Origin::new().await;
         let bench = Bench::h2c(origin.address);
-        let client = Client::connect(bench.address).await;
+        let client = Client::connect(bench.h2).await;
         let request = Request::builder()
             .method("PURGE")
             .uri("http://shop:81/a/../b//%2f?x=1&")
@@ -32,7 +32,7 @@ fn h2_to_h2_a_request_and_its_answer_pass() {
         let (answer, _) = client.start(request.unwrap(), true).await;
         let (asked, mut respond) = origin.asked().await;
         assert_eq!((asked.version(), asked.method().as_str()), (Version::HTTP_2, "PURGE"));
-        assert_eq!(asked.uri(), "http://shop:81/a/../b//%2f?x=1&");
+        assert_eq!(asked.uri().to_string(), format!("{}://shop:81/a/../b//%2f?x=1&", Bench::SCHEME_KEPT));
         assert_eq!(lines(asked.headers()), ["cookie: a=1", "cookie: b=2", "te: trailers", "x-a: 1", "x-a: 2"]);
         assert!(asked.body().is_end_stream());
         let mut head = response(299);
@@ -54,7 +54,7 @@ fn h2_to_h2_response_trailers_pass() {
     block_on(async {
         let mut origin = Origin::new().await;
         let bench = Bench::h2c(origin.address);
-        let client = Client::connect(bench.address).await;
+        let client = Client::connect(bench.h2).await;
         let request = Request::builder()
             .method("POST")
             .uri("http://shop/pkg.Service/Method")
@@ -81,7 +81,7 @@ fn h2_to_h2_an_answer_of_a_head_alone_passes_as_one() {
     block_on(async {
         let mut origin = Origin::new().await;
         let bench = Bench::h2c(origin.address);
-        let client = Client::connect(bench.address).await;
+        let client = Client::connect(bench.h2).await;
         for (method, status) in [("GET", 200), ("GET", 204), ("GET", 304), ("HEAD", 200)] {
             let request = Request::builder().method(method).uri("http://shop/").body(()).unwrap();
             let (answer, _) = client.start(request, true).await;
@@ -101,7 +101,7 @@ fn h2_to_h1_a_request_becomes_http_1_1() {
     block_on(async {
         let origin = RawOrigin::new();
         let bench = Bench::new(origin.address);
-        let client = Client::connect(bench.address).await;
+        let client = Client::connect(bench.h2).await;
         let request = Request::builder()
             .uri("http://shop:81/a//b?x")
             .header("cookie", "a=1")
@@ -134,7 +134,7 @@ fn h2_to_h1_bodies_are_framed_for_http_1_1() {
         for length in [None, Some(5)] {
             let origin = RawOrigin::new();
             let bench = Bench::new(origin.address);
-            let client = Client::connect(bench.address).await;
+            let client = Client::connect(bench.h2).await;
             let mut request = post("/");
             if let Some(length) = length {
                 request.headers_mut().insert("content-length", length.into());
@@ -167,7 +167,8 @@ fn h1_to_h2_a_request_becomes_http_2() {
              X-CaSe: 1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
         );
         let (asked, mut respond) = origin.asked().await;
-        assert_eq!((asked.method().as_str(), asked.uri().to_string().as_str()), ("POST", "http://shop:81/a//b?x"));
+        assert_eq!(asked.method(), "POST");
+        assert_eq!(asked.uri().to_string(), format!("{}://shop:81/a//b?x", Bench::SCHEME));
         assert_eq!(lines(asked.headers()), ["x-case: 1"]);
         assert_eq!(read_all(asked.into_body()).await.unwrap().0, b"hello");
         let mut body = respond.send_response(response(200), false).unwrap();
@@ -198,7 +199,8 @@ fn h1_to_h2_what_names_no_host_is_for_the_upstream_itself() {
         let bench = Bench::h2c(origin.address);
         let mut client = bench.say("GET /check HTTP/1.0\r\n\r\n");
         let (asked, mut respond) = origin.asked().await;
-        assert_eq!(asked.uri().to_string(), format!("http://{}/check", origin.address));
+        let upstream = bench.proxy.as_ref().unwrap().config().upstreams[0].authority();
+        assert_eq!(asked.uri().to_string(), format!("{}://{upstream}/check", Bench::SCHEME));
         respond.send_response(response(200), true).unwrap();
         tokio::task::spawn_blocking(move || {
             assert!(client.read_head().starts_with("HTTP/1.1 200 "));
@@ -227,7 +229,7 @@ fn large_headers_pass_on_http_2() {
         options.max_header_list_size(1 << 20);
         let mut origin = Origin::with(options).await;
         let bench = Bench::h2c(origin.address);
-        let client = Client::with(bench.address, h2::client::Builder::new().max_header_list_size(1 << 20)).await;
+        let client = Client::with(bench.h2, h2::client::Builder::new().max_header_list_size(1 << 20)).await;
         for size in [64 * 1024, 256 * 1024] {
             let value = "x".repeat(size);
             let mut request = get("/");
@@ -252,7 +254,7 @@ fn large_bodies_pass_whole_both_ways_at_once() {
             let mut origin = Origin::new().await;
             let raw = RawOrigin::new();
             let bench = if h1_upstream { Bench::new(raw.address) } else { Bench::h2c(origin.address) };
-            let client = Client::connect(bench.address).await;
+            let client = Client::connect(bench.h2).await;
             let (answer, mut up) = client.start(post("/"), false).await;
             if h1_upstream {
                 std::thread::spawn(move || {

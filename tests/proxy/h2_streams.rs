@@ -6,15 +6,15 @@ use http::Request;
 
 use brownout::telemetry::events::{ExchangeOutcome, Trouble};
 
+use super::{Bench, Origin as RawOrigin, PATIENCE};
 use crate::support::h2::{Client, Origin, block_on, get, post, read_all, response, send_all};
-use crate::support::{Bench, Origin as RawOrigin, PATIENCE};
 
 #[test]
 fn streams_of_one_connection_are_answered_in_any_order() {
     block_on(async {
         let mut origin = Origin::new().await;
         let bench = Bench::h2c(origin.address);
-        let client = Client::connect(bench.address).await;
+        let client = Client::connect(bench.h2).await;
         let (first, _) = client.start(get("/1"), true).await;
         let (_, mut respond_first) = origin.asked().await;
         let (second, _) = client.start(get("/2"), true).await;
@@ -32,7 +32,7 @@ fn a_stream_that_nobody_reads_does_not_hold_the_others_back() {
     block_on(async {
         let mut origin = Origin::new().await;
         let bench = Bench::h2c(origin.address);
-        let client = Client::connect(bench.address).await;
+        let client = Client::connect(bench.h2).await;
         let (stuck, _) = client.start(get("/stuck"), true).await;
         let (_, mut respond) = origin.asked().await;
         let mut body = respond.send_response(response(200), false).unwrap();
@@ -55,7 +55,7 @@ fn a_client_that_resets_its_stream_takes_its_request_along() {
         let raw = RawOrigin::new();
         let (h2, h1) = (Bench::h2c(origin.address), Bench::new(raw.address));
         for bench in [&h2, &h1] {
-            let client = Client::connect(bench.address).await;
+            let client = Client::connect(bench.h2).await;
             let (answer, mut stream) = client.start(post("/"), false).await;
             stream.send_data(Bytes::from_static(b"begun"), false).unwrap();
             let (asked, up) = if std::ptr::eq(bench, &h2) {
@@ -88,7 +88,7 @@ fn a_client_that_leaves_takes_its_requests_along() {
     block_on(async {
         let mut origin = Origin::new().await;
         let bench = Bench::h2c(origin.address);
-        let client = Client::connect(bench.address).await;
+        let client = Client::connect(bench.h2).await;
         let (answer, _stream) = client.start(get("/"), true).await;
         let (_, mut respond) = origin.asked().await;
         client.connection.abort();
@@ -104,7 +104,7 @@ fn a_stream_that_the_origin_resets_is_reset_for_the_client_and_not_passed_off_as
     block_on(async {
         let mut origin = Origin::new().await;
         let bench = Bench::h2c(origin.address);
-        let client = Client::connect(bench.address).await;
+        let client = Client::connect(bench.h2).await;
         let (answer, _) = client.start(get("/"), true).await;
         let (_, mut respond) = origin.asked().await;
         let mut body = respond.send_response(response(200), false).unwrap();
@@ -121,7 +121,7 @@ fn a_stream_that_the_origin_resets_before_it_answers_is_a_502() {
     block_on(async {
         let mut origin = Origin::new().await;
         let bench = Bench::h2c(origin.address);
-        let client = Client::connect(bench.address).await;
+        let client = Client::connect(bench.h2).await;
         let (answer, _) = client.start(get("/"), true).await;
         let (_, mut respond) = origin.asked().await;
         respond.send_reset(Reason::INTERNAL_ERROR);
@@ -139,7 +139,7 @@ fn a_refused_stream_is_tried_once_more_whatever_the_method() {
     block_on(async {
         let mut origin = Origin::new().await;
         let bench = Bench::h2c(origin.address);
-        let client = Client::connect(bench.address).await;
+        let client = Client::connect(bench.h2).await;
         for method in ["GET", "POST"] {
             let request = || Request::builder().method(method).uri("http://shop/").body(()).unwrap();
             let (answer, _) = client.start(request(), true).await;
@@ -159,7 +159,7 @@ fn an_early_answer_passes_at_once_and_the_rest_of_the_upload_still_goes_up() {
     block_on(async {
         let mut origin = Origin::new().await;
         let bench = Bench::h2c(origin.address);
-        let client = Client::connect(bench.address).await;
+        let client = Client::connect(bench.h2).await;
         let (answer, mut up) = client.start(post("/"), false).await;
         up.send_data(Bytes::from_static(b"first"), false).unwrap();
         let (asked, mut respond) = origin.asked().await;
@@ -176,7 +176,7 @@ fn a_clients_window_holds_the_origin_back() {
     block_on(async {
         let mut origin = Origin::new().await;
         let bench = Bench::h2c(origin.address);
-        let client = Client::connect(bench.address).await; // with a window of 64 KiB
+        let client = Client::connect(bench.h2).await; // with a window of 64 KiB
         let (answer, _) = client.start(get("/"), true).await;
         let (_, mut respond) = origin.asked().await;
         let mut down = respond.send_response(response(200), false).unwrap();
@@ -196,7 +196,7 @@ fn both_directions_of_a_stream_go_on_while_one_is_stuck() {
     block_on(async {
         let mut origin = Origin::new().await;
         let bench = Bench::h2c(origin.address);
-        let client = Client::connect(bench.address).await;
+        let client = Client::connect(bench.h2).await;
         let (answer, mut up) = client.start(post("/"), false).await;
         let (asked, mut respond) = origin.asked().await;
         let mut down = respond.send_response(response(200), false).unwrap();
@@ -218,7 +218,7 @@ fn a_stopping_proxy_says_goodbye_and_ends_the_streams_under_way() {
     block_on(async {
         let mut origin = Origin::new().await;
         let mut bench = Bench::h2c(origin.address);
-        let (client, idle) = (Client::connect(bench.address).await, Client::connect(bench.address).await);
+        let (client, idle) = (Client::connect(bench.h2).await, Client::connect(bench.h2).await);
         let (answer, _) = client.start(get("/"), true).await;
         let (_, mut respond) = origin.asked().await;
         let stopping = tokio::task::spawn_blocking(move || bench.stop(PATIENCE));
@@ -235,7 +235,7 @@ fn streams_that_are_left_after_the_limit_are_cut() {
     block_on(async {
         let mut origin = Origin::new().await;
         let mut bench = Bench::h2c(origin.address);
-        let client = Client::connect(bench.address).await;
+        let client = Client::connect(bench.h2).await;
         let (answer, _) = client.start(get("/"), true).await;
         let (_, mut respond) = origin.asked().await;
         assert_eq!(bench.stop(std::time::Duration::ZERO), 1);
@@ -250,7 +250,7 @@ fn a_connection_that_the_upstream_closed_is_replaced() {
     block_on(async {
         let mut origin = Origin::new().await;
         let bench = Bench::h2c(origin.address);
-        let client = Client::connect(bench.address).await;
+        let client = Client::connect(bench.h2).await;
         for _ in 0..3 {
             let (answer, _) = client.start(get("/"), true).await;
             let (_, mut respond) = origin.asked().await;

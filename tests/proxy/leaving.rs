@@ -2,7 +2,7 @@
 
 use brownout::telemetry::events::ExchangeOutcome;
 
-use crate::support::*;
+use super::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 

@@ -15,6 +15,9 @@ mod requests;
 mod responses;
 mod stopping;
 mod streaming;
+mod tls;
 mod trouble;
 mod upgrade;
 mod uploads;
+
+use support::*;

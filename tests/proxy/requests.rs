@@ -1,6 +1,6 @@
 //! What a client asks arrives as it was asked.
 
-use crate::support::*;
+use super::*;
 
 /// Sends a request and gives what the origin was asked, byte for byte.
 fn asked(request: &str) -> String {

@@ -1,6 +1,6 @@
 //! What the origin answers arrives as it was answered.
 
-use crate::support::*;
+use super::*;
 
 /// Lets the origin answer a request with these bytes, and gives the client to read them.
 fn answered(request: &str, answer: impl AsRef<[u8]>) -> (Client, Client, Setting) {

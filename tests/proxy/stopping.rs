@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use brownout::telemetry::events::ExchangeOutcome;
 
-use crate::support::*;
+use super::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const AT_ONCE: Duration = Duration::ZERO;
@@ -42,6 +42,7 @@ fn a_request_whose_head_has_begun_is_waited_for() {
     let mut idle = bench.say(GET);
     idle.read_message();
     let mut client = bench.say("GET / HTTP/1.1\r\n");
+    bench.has_heard(&client);
     let stopping = thread::spawn(move || bench.stop(PATIENCE));
     idle.expect_end();
     client.send("Host: a\r\n\r\n");
@@ -70,7 +71,7 @@ fn a_stopped_proxy_listens_no_longer_and_its_port_is_free() {
     let mut bench = Bench::new(origin.address);
     let mut client = bench.say(GET);
     client.read_message();
-    let address = bench.address;
+    let address = bench.proxy.as_ref().unwrap().address();
     assert_eq!(bench.stop(PATIENCE), 0);
     assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
     std::net::TcpListener::bind(address).unwrap();

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::thread;
 
-use crate::support::*;
+use super::*;
 
 fn exchange(request: &str) -> (Client, Client, Bench) {
     let origin = Origin::new();

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use brownout::telemetry::events::{ExchangeOutcome, Trouble};
 
-use crate::support::*;
+use super::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: shop\r\n\r\n";
 const POST: &str = "POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 2\r\n\r\nhi";

@@ -1,6 +1,6 @@
 //! Connections that become something else.
 
-use crate::support::*;
+use super::*;
 
 const ASK: &str =
     "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: eA==\r\n\r\n";

@@ -1,6 +1,6 @@
 //! Uploads, and answers that do not wait for their end.
 
-use crate::support::*;
+use super::*;
 
 fn exchange(request: &str) -> (Client, Client, Setting) {
     let origin = Origin::new();

@@ -10,7 +10,9 @@
 )]
 
 pub mod h2;
+pub mod https;
 pub mod raw;
+pub mod tls;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,21 +22,34 @@ use brownout::config::{ProxyConfig, read_proxy};
 use brownout::diagnostics::{Node, Reader};
 use brownout::proxy::{Proxy, Shards, Surroundings};
 use brownout::rules::{Counts, Layer, RuleSpec, Store, read_rules};
-use brownout::telemetry::events::{ExchangeEvent, ExchangeOutcome, Observer, Trouble};
+use brownout::telemetry::events::{ExchangeEvent, ExchangeOutcome, HandshakeFailure, Observer, Trouble};
 pub use raw::{Client, Origin, field, ok};
+pub use tls::Certs;
 
 /// Long enough for a busy machine; nothing waits this long when all is well.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A proxy in front of an origin, with a rule store to play with.
-pub struct Bench {
+/// A proxy in front of an origin, with a rule store to play with: in the clear on both sides.
+pub type Bench = BenchOver<false, false>;
+
+/// A [`Bench`] whose clients are spoken to over TLS if `DOWN`, and whose upstreams if `UP`. Relays make that
+/// invisible to the test: its own ends are plain all the same.
+pub struct BenchOver<const DOWN: bool, const UP: bool> {
     pub proxy: Option<Proxy>,
     pub rules: Arc<Store>,
+    /// Where an HTTP/1 client connects to.
     pub address: SocketAddr,
+    /// Where an HTTP/2 client connects to.
+    pub h2: SocketAddr,
     pub ledger: Arc<Ledger>,
 }
 
-impl Bench {
+impl<const DOWN: bool, const UP: bool> BenchOver<DOWN, UP> {
+    /// What an HTTP/2 origin is told of a request that came over HTTP/1.
+    pub const SCHEME: &'static str = if UP { "https" } else { "http" };
+    /// What it is told of a request for `http://` that came over HTTP/2.
+    pub const SCHEME_KEPT: &'static str = if DOWN == UP { "http" } else { Self::SCHEME };
+
     /// A proxy on a free port in front of this origin.
     pub fn new(origin: SocketAddr) -> Self {
         Self::with(&format!("upstream = \"http://{origin}\""))
@@ -52,7 +67,15 @@ impl Bench {
 
     /// A proxy with these lines in its `[[proxy]]` table.
     pub fn with(lines: &str) -> Self {
-        let config = proxy_config(lines);
+        let mut lines = lines.to_owned();
+        let certs = (DOWN || UP).then(Certs::new);
+        if let Some(certs) = certs.as_ref().filter(|_| UP) {
+            let alpn = if lines.contains("h2c://") { "h2" } else { "http/1.1" };
+            lines = behind_tls(&lines, alpn) + &format!("\n{}alpn = \"{alpn}\"\n", certs.upstream_tls());
+        }
+        if let Some(certs) = certs.as_ref().filter(|_| DOWN) {
+            lines += &format!("\n{}", certs.tls());
+        }
         let rules = Store::new(7);
         let ledger = Arc::new(Ledger::default());
         let around = Surroundings {
@@ -60,13 +83,37 @@ impl Bench {
             rules: rules.clone(),
             observer: ledger.clone(),
         };
-        let proxy = apart(Proxy::start(config, &around)).unwrap();
-        Self { address: proxy.address(), proxy: Some(proxy), rules, ledger }
+        let proxy = apart(Proxy::start(proxy_config(&lines), &around)).unwrap();
+        let at = |alpn| if DOWN { tls::veil(proxy.address(), alpn) } else { proxy.address() };
+        Self { address: at("http/1.1"), h2: at("h2"), proxy: Some(proxy), rules, ledger }
     }
 
     /// Puts these `[[rule]]`s in place of the others.
     pub fn rules(&self, toml: &str) {
         self.rules.replace(&Layer::File, rules(toml));
+    }
+
+    /// What a client has said has reached the proxy.
+    pub fn has_heard(&self, client: &Client) {
+        if DOWN {
+            tls::wait_for_bytes(client.ends(), client.sent);
+        }
+    }
+
+    /// What an origin has said has reached the proxy.
+    pub fn has_heard_upstream(&self, up: &Client) {
+        if UP {
+            tls::wait_for_bytes(up.ends(), up.sent);
+        }
+    }
+
+    /// An origin closes its connection, and that has reached the proxy.
+    pub fn loses(&self, up: Client) {
+        let ends = up.ends();
+        drop(up);
+        if UP {
+            tls::wait_for_end(ends);
+        }
     }
 
     /// Requests that suffer a fault now.
@@ -105,9 +152,21 @@ fn apart<T: Send>(future: impl Future<Output = T> + Send) -> T {
     std::thread::scope(|scope| scope.spawn(|| runtime().block_on(future)).join().unwrap())
 }
 
+/// Puts TLS in front of every upstream of these lines.
+fn behind_tls(lines: &str, alpn: &str) -> String {
+    let mut parts = lines.split('"').map(str::to_owned).collect::<Vec<_>>();
+    for part in parts.iter_mut().skip(1).step_by(2) {
+        let plain = part.strip_prefix("http://").or_else(|| part.strip_prefix("h2c://"));
+        if let Some(address) = plain.and_then(|address| address.parse().ok()) {
+            *part = format!("https://{}", tls::unveil(address, alpn));
+        }
+    }
+    parts.join("\"")
+}
+
 /// What must stay while a test looks at the two ends.
-pub struct Setting {
-    pub bench: Bench,
+pub struct Setting<B = Bench> {
+    pub bench: B,
     pub origin: Origin,
 }
 
@@ -151,6 +210,7 @@ struct Books {
     received: usize,
     connections: i64,
     entries: Vec<Entry>,
+    failures: Vec<HandshakeFailure>,
 }
 
 /// One exchange, as told.
@@ -176,6 +236,11 @@ impl Ledger {
         let mut entries = self.entries(1);
         assert_eq!(entries.len(), 1);
         entries.remove(0)
+    }
+
+    /// Waits until so many handshakes of clients have failed, and says why.
+    pub fn failures(&self, count: usize) -> Vec<HandshakeFailure> {
+        self.wait_for(|books| (books.failures.len() >= count).then(|| books.failures.clone()))
     }
 
     /// Waits until every request that was received has been told the end of, and every connection is closed.
@@ -221,6 +286,10 @@ impl Observer for Ledger {
 
     fn connections(&self, _: &str, change: i64) {
         self.note(|books| books.connections += change);
+    }
+
+    fn handshake_failed(&self, _: &str, failure: HandshakeFailure) {
+        self.note(|books| books.failures.push(failure));
     }
 }
 

@@ -12,6 +12,8 @@ use super::PATIENCE;
 pub struct Client {
     pub socket: TcpStream,
     reader: BufReader<TcpStream>,
+    /// Bytes said with [`send`](Self::send).
+    pub sent: u64,
 }
 
 impl Client {
@@ -23,11 +25,12 @@ impl Client {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
         socket.set_nodelay(true).unwrap();
-        Self { reader: BufReader::new(socket.try_clone().unwrap()), socket }
+        Self { reader: BufReader::new(socket.try_clone().unwrap()), socket, sent: 0 }
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         self.socket.write_all(bytes.as_ref()).unwrap();
+        self.sent += bytes.as_ref().len() as u64;
         self
     }
 
@@ -110,6 +113,11 @@ impl Client {
     pub fn finish_sending(&mut self) -> &mut Self {
         self.socket.shutdown(Shutdown::Write).unwrap();
         self
+    }
+
+    /// The two ends of the connection, this one first.
+    pub fn ends(&self) -> (SocketAddr, SocketAddr) {
+        (self.socket.local_addr().unwrap(), self.socket.peer_addr().unwrap())
     }
 
     /// Leaves with a RST.

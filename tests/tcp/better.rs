@@ -100,8 +100,7 @@ fn a_dial_that_hangs_blocks_nobody_else() {
     full.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
     full.listen(0).unwrap();
     let address = full.local_addr().unwrap().as_socket().unwrap();
-    let _fillers: Vec<_> =
-        (0..8).map_while(|_| std::net::TcpStream::connect_timeout(&address, MS * 50).ok()).collect();
+    let _fillers: Vec<_> = (0..8).map_while(|_| std::net::TcpStream::connect_timeout(&address, MS * 50).ok()).collect();
     let stage = Stage::new();
     let proxy = stage.proxy(address);
     let hanging: Vec<_> = (0..20).map(|_| connect(proxy)).collect();

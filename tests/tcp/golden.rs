@@ -45,9 +45,8 @@ fn a_proxy_is_created_shown_listed_changed_and_deleted() {
     is(routed(stage.get("/proxies")), 200, &JSON, "{}");
     let free = Server::new().address();
     let body = format!("{{\"name\":\"p\",\"listen\":\"{free}\",\"upstream\":\"localhost:1\"}}");
-    let shown = format!(
-        "{{\"name\":\"p\",\"listen\":\"{free}\",\"upstream\":\"localhost:1\",\"enabled\":true,\"toxics\":[]}}"
-    );
+    let shown =
+        format!("{{\"name\":\"p\",\"listen\":\"{free}\",\"upstream\":\"localhost:1\",\"enabled\":true,\"toxics\":[]}}");
     is(routed(stage.post("/proxies", &body)), 201, &JSON, &shown);
     is(routed(stage.get("/proxies/p")), 200, &JSON, &shown);
     is(routed(stage.get("/proxies")), 200, &JSON, &format!("{{\"p\":{shown}}}"));
@@ -106,7 +105,8 @@ fn toxics_have_the_originals_defaults_and_order() {
     is(routed(stage.get("/proxies/p/toxics")), 200, &JSON, "[]");
     let down = r#"{"attributes":{"latency":0,"jitter":0},"name":"latency_downstream","type":"latency","stream":"downstream","toxicity":1}"#;
     is(routed(stage.post("/proxies/p/toxics", "{\"type\":\"latency\"}")), 200, &JSON, down);
-    let body = r#"{"type":"bandwidth","stream":"UpStream","name":"slow","toxicity":0.1,"attributes":{"Rate":64,"x":1}}"#;
+    let body =
+        r#"{"type":"bandwidth","stream":"UpStream","name":"slow","toxicity":0.1,"attributes":{"Rate":64,"x":1}}"#;
     let up = r#"{"attributes":{"rate":64},"name":"slow","type":"bandwidth","stream":"UpStream","toxicity":0.1}"#;
     is(routed(stage.post("/proxies/p/toxics", body)), 200, &JSON, up);
     is(routed(stage.get("/proxies/p/toxics/slow")), 200, &JSON, up);
@@ -118,7 +118,12 @@ fn toxics_have_the_originals_defaults_and_order() {
     for method in ["POST", "PATCH"] {
         let change = r#"{"attributes":{"jitter":5},"stream":"upstream","type":"noop","name":"other"}"#;
         let changed = down.replace("\"jitter\":0", "\"jitter\":5");
-        is(routed(stage.call(&format!("{method} /proxies/p/toxics/latency_downstream"), "", change)), 200, &JSON, &changed);
+        is(
+            routed(stage.call(&format!("{method} /proxies/p/toxics/latency_downstream"), "", change)),
+            200,
+            &JSON,
+            &changed,
+        );
     }
     let half = stage.call("PATCH /proxies/p/toxics/slow", "", "{\"toxicity\":0.5}");
     is(routed(half), 200, &JSON, &up.replace("0.1", "0.5"));
@@ -161,7 +166,8 @@ fn a_toxic_is_checked_in_the_originals_order() {
     stage.toxic(r#"{"type":"noop","name":"n"}"#);
     let taken = r#"{"type":"latency","stream":"upstream","name":"n","attributes":{"latency":"x"}}"#;
     refused(stage.post("/proxies/p/toxics", taken), 409, "toxic already exists");
-    let attributes = "bad request body: json: cannot unmarshal string into Go struct field latency.latency of type int64";
+    let attributes =
+        "bad request body: json: cannot unmarshal string into Go struct field latency.latency of type int64";
     refused(stage.post("/proxies/p/toxics", &taken.replace("\"n\"", "\"m\"")), 400, attributes);
     let fraction = r#"{"type":"latency","attributes":{"latency":1.5}}"#;
     assert_eq!(stage.post("/proxies/p/toxics", fraction).status, 400);
@@ -171,18 +177,30 @@ fn a_toxic_is_checked_in_the_originals_order() {
 fn populate_creates_leaves_alone_and_replaces() {
     let stage = Stage::new();
     is(routed(stage.post("/populate", "[]")), 201, &JSON, "{\"proxies\":null}");
-    refused(stage.post("/populate", "[{\"name\":\"a\",\"upstream\":\"x:1\"},{\"name\":\"b\"}]"), 400, "missing required field: upstream at proxy 2");
+    refused(
+        stage.post("/populate", "[{\"name\":\"a\",\"upstream\":\"x:1\"},{\"name\":\"b\"}]"),
+        400,
+        "missing required field: upstream at proxy 2",
+    );
     refused(stage.post("/populate", "[{\"upstream\":\"x:1\"}]"), 400, "missing required field: name at proxy 1");
     assert_eq!(stage.get("/proxies").body, "{}", "nothing is touched when one is wrong");
     let free = Server::new().address();
     let item = |upstream: &str| {
         format!("{{\"name\":\"a\",\"listen\":\"{free}\",\"upstream\":\"{upstream}\",\"enabled\":true,\"toxics\":[]}}")
     };
-    is(routed(stage.post("/populate", &format!("[{}]", item("x:1")))), 201, &JSON, &format!("{{\"proxies\":[{}]}}", item("x:1")));
+    is(
+        routed(stage.post("/populate", &format!("[{}]", item("x:1")))),
+        201,
+        &JSON,
+        &format!("{{\"proxies\":[{}]}}", item("x:1")),
+    );
     assert_eq!(stage.post("/proxies/a/toxics", "{\"type\":\"noop\"}").status, 200);
     assert_eq!(stage.post("/proxies/a", "{\"enabled\":false}").status, 200);
     let same = stage.post("/populate", &format!("[{}]", item("x:1"))).json();
-    assert_eq!((&same["proxies"][0]["enabled"], same["proxies"][0]["toxics"].as_array().unwrap().len()), (&false.into(), 1));
+    assert_eq!(
+        (&same["proxies"][0]["enabled"], same["proxies"][0]["toxics"].as_array().unwrap().len()),
+        (&false.into(), 1)
+    );
     let other = stage.post("/populate", &format!("[{}]", item("x:2")));
     is(routed(other), 201, &JSON, &format!("{{\"proxies\":[{}]}}", item("x:2")));
     let stranger = format!("{{\"name\":\"z\",\"listen\":\"{free}\",\"upstream\":\"x:1\"}}");

@@ -46,6 +46,14 @@ impl Proxies {
     /// Makes the running proxies those of the configuration. What did not change is not touched; what cannot be
     /// started is reported and left out.
     pub(super) async fn reconcile(&mut self, configs: &[ProxyConfig]) -> Vec<String> {
+        for config in configs {
+            if let Some(proxy) = self.running.get_mut(&config.name)
+                && proxy.config() != config
+                && proxy.renew(config)
+            {
+                tracing::info!(proxy = config.name, "certificates and settings of TLS replaced");
+            }
+        }
         let unchanged = |proxy: &Proxy| configs.iter().any(|config| config == proxy.config());
         let leaving: Vec<String> =
             self.running.iter().filter(|(_, proxy)| !unchanged(proxy)).map(|(name, _)| name.clone()).collect();
@@ -84,11 +92,12 @@ impl Proxies {
 
     async fn add(&mut self, config: ProxyConfig) -> Result<(), Failure> {
         let (name, listen) = (config.name.clone(), config.listen);
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
         let upstreams: Vec<String> = config.upstreams.iter().map(ToString::to_string).collect();
         let proxy = Proxy::start(config, &self.around)
             .await
             .map_err(|error| anyhow!("proxy \"{name}\": cannot listen on {listen}: {error}"))?;
-        output::print(format_args!("proxy    http://{} -> {}  ({name})", proxy.address(), upstreams.join(", ")))?;
+        output::print(format_args!("proxy    {scheme}://{} -> {}  ({name})", proxy.address(), upstreams.join(", ")))?;
         self.running.insert(name, proxy);
         Ok(())
     }

@@ -27,7 +27,8 @@ impl Files {
         store: Arc<Store>,
         reloads: Arc<Reloads>,
     ) -> Self {
-        let watch = Watch::new(&path, &current.rules.dir);
+        let mut watch = Watch::new(&path, &current.rules.dir);
+        watch.set_others(Config::certificate_files(&path, &sets));
         Self { path, current, sets, watch, store, reloads }
     }
 
@@ -59,6 +60,8 @@ impl Files {
 
     async fn try_reload(&mut self, proxies: &mut Proxies) -> Result<(), Problems> {
         let mut problems = Problems::default();
+        // Before they are read, and also if something is wrong: what comes later is a tick.
+        self.watch.set_others(Config::certificate_files(&self.path, &self.sets));
         match Config::load(&self.path, &self.sets) {
             Ok(config) => self.current = config,
             // The rules are read all the same, by the configuration that was right last.

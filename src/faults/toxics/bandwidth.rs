@@ -44,7 +44,15 @@ impl Toxic for Bandwidth {
         let piece = self.piece.unwrap_or((self.rate * PIECE.as_secs_f64()) as u64).max(1);
         let piece = usize::try_from(piece).unwrap_or(usize::MAX);
         let buffer = Buffer::of(site.rest.items);
-        Some(Box::new(Flow { rate: self.rate, piece, buffer, from: site.now, sent: 0, passed: site.rest.passed, since }))
+        Some(Box::new(Flow {
+            rate: self.rate,
+            piece,
+            buffer,
+            from: site.now,
+            sent: 0,
+            passed: site.rest.passed,
+            since,
+        }))
     }
 }
 

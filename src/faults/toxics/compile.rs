@@ -93,9 +93,8 @@ pub fn read_toxic(mut reader: Reader<'_>, owner: &str) -> Option<ToxicSpec> {
     let written = reader.node("attributes");
     let empty = Node { line: reader.line(), value: Value::Table(Default::default()) };
     let context = format!("{owner}: toxic \"{}\"", name.as_deref().unwrap_or_default());
-    let toxic = kind.and_then(|kind| {
-        compile(kind, Reader::new(reader.file(), written.unwrap_or(&empty), context, problems))
-    });
+    let toxic =
+        kind.and_then(|kind| compile(kind, Reader::new(reader.file(), written.unwrap_or(&empty), context, problems)));
     reader.finish();
     let (kind, toxic) = (kind?, toxic?);
     let attributes = attributes(kind, written);

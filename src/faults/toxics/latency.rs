@@ -44,8 +44,15 @@ pub(in crate::faults) struct Latency(Delay);
 #[derive(Debug, Clone)]
 enum Delay {
     /// In seconds; below zero is none.
-    Jittered { base: f64, jitter: f64, max: Option<Duration> },
-    Drawn { distribution: Distribution, max: Option<Duration> },
+    Jittered {
+        base: f64,
+        jitter: f64,
+        max: Option<Duration>,
+    },
+    Drawn {
+        distribution: Distribution,
+        max: Option<Duration>,
+    },
 }
 
 impl Latency {

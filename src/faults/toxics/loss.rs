@@ -150,9 +150,8 @@ mod tests {
 
     #[test]
     fn losses_come_in_stretches_and_stall_what_follows() {
-        let mut bench = Bench::new(
-            "type = \"loss\"\nattributes = { enter = 0.02, leave = 0.5, loss = 0.5, rto = \"100ms\" }",
-        );
+        let mut bench =
+            Bench::new("type = \"loss\"\nattributes = { enter = 0.02, leave = 0.5, loss = 0.5, rto = \"100ms\" }");
         for n in 0..2_000u64 {
             bench.at(n * 10).data("x");
         }

@@ -5,15 +5,8 @@ use std::sync::Arc;
 use super::{Kind, Toxic};
 use crate::diagnostics::Reader;
 
-pub(super) const KIND: Kind = Kind {
-    name: "noop",
-    is_toxiproxys: true,
-    summary: "nothing",
-    numbers: &[],
-    others: &[],
-    example: "",
-    compile,
-};
+pub(super) const KIND: Kind =
+    Kind { name: "noop", is_toxiproxys: true, summary: "nothing", numbers: &[], others: &[], example: "", compile };
 
 #[derive(Debug)]
 struct Noop;

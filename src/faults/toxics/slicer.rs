@@ -14,11 +14,7 @@ pub(super) const KIND: Kind = Kind {
     name: "slicer",
     is_toxiproxys: true,
     summary: "cuts data into pieces of `average_size` +/- `size_variation`, `delay` after each",
-    numbers: &[
-        ("average_size", Unit::Bytes),
-        ("size_variation", Unit::Bytes),
-        ("delay", Unit::Microseconds),
-    ],
+    numbers: &[("average_size", Unit::Bytes), ("size_variation", Unit::Bytes), ("delay", Unit::Microseconds)],
     others: &[],
     example: "average_size = 64\nsize_variation = 16\ndelay = \"10us\"\n",
     compile,

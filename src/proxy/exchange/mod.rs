@@ -6,7 +6,6 @@
 
 mod request;
 mod response;
-mod watchdog;
 
 use pingora::Error as PingoraError;
 use pingora::protocols::http::HttpTask;
@@ -18,10 +17,10 @@ use super::gateway::Gateway;
 use super::headers::Audience;
 use super::link::{self, Link, Source};
 use super::visit::{End, Visit};
+use super::watchdog::Watchdog;
 use crate::clock::{self, Instant};
 use crate::faults::CloseHow;
 use crate::telemetry::events::{ExchangeOutcome, Trouble};
-use watchdog::Watchdog;
 
 /// What came of an attempt on one upstream connection.
 pub(super) enum Exchanged {
@@ -92,6 +91,7 @@ pub(super) async fn run(gateway: &Gateway, client: &mut Client, visit: &mut Visi
     let now = clock::now();
     let audience = Audience::of(client.request());
     let request_done = client.is_request_done();
+    let watchdog = client.control().borrow_watchdog();
     let mut exchange = Exchange {
         gateway,
         client,
@@ -108,9 +108,10 @@ pub(super) async fn run(gateway: &Gateway, client: &mut Client, visit: &mut Visi
         upgraded: false,
         heard: now,
         sent_at: now,
-        watchdog: Watchdog::default(),
+        watchdog,
     };
     let exchanged = exchange.run().await;
+    exchange.client.control().return_watchdog(exchange.watchdog);
     let complete = exchange.response_done && exchange.request_done;
     let clean = complete && exchange.forwarding && !exchange.upgraded;
     gateway.pool().put_back(link, clean).await;

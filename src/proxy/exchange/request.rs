@@ -12,7 +12,7 @@ impl Exchange<'_> {
     /// Sends the request's head; without a body that is all of the request.
     pub(super) async fn send_request_head(&mut self) -> Step {
         let upstream = self.gateway.pool().upstream();
-        let target = upstream.is_h2().then(|| upstream.authority());
+        let target = self.link.is_h2().then(|| upstream.h2_target(self.client.is_secure()));
         let Some(head) = headers::upstream_request(self.client.request(), target, !self.request_done) else {
             return Step::Done(Exchanged::Failed(Trouble::BadRequest));
         };

@@ -42,8 +42,9 @@ impl Exchange<'_> {
             let told = self.client.send_head(head, false).await;
             return self.told(told);
         }
-        if switching && !(self.audience.may_upgrade && head.version == Version::HTTP_11) {
-            return self.fail(Trouble::UpstreamMalformed).await; // nobody asked
+        let asked = || head.version == Version::HTTP_11 && headers::may_upgrade(self.client.request());
+        if switching && !asked() {
+            return self.fail(Trouble::UpstreamMalformed).await;
         }
         self.response_done = end;
         self.visit.upstream = Some(clock::now() - self.sent_at);
@@ -88,7 +89,7 @@ impl Exchange<'_> {
         let until_close =
             self.audience.version == Version::HTTP_10 && !head.headers.contains_key(http::header::CONTENT_LENGTH);
         // Whether a client that waits to be told sends its body after all is its choice: no framing to rely on.
-        let unasked = !self.client.is_h2() && self.client.awaits_continue();
+        let unasked = !self.request_done && !self.client.is_h2() && self.client.awaits_continue();
         if until_close || unasked {
             self.client.forbid_reuse();
         }

@@ -27,10 +27,7 @@ pub(super) async fn resolve(text: &str) -> Result<SocketAddr, Problem> {
         Err(_) => Vec::new(),
     };
     found.sort_by_key(SocketAddr::is_ipv6);
-    found
-        .first()
-        .copied()
-        .ok_or_else(|| Problem::internal(format!("listen tcp: lookup {host}: no such host")))
+    found.first().copied().ok_or_else(|| Problem::internal(format!("listen tcp: lookup {host}: no such host")))
 }
 
 /// All addresses of both families, where there are both.

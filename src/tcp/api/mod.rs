@@ -13,9 +13,9 @@ mod router;
 mod toxics;
 mod wire;
 
+pub use problem::Problem;
 pub use proxies::read_file;
 pub use router::{Api, Exported, serve_toxiproxy};
-pub use problem::Problem;
 
 /// What `/version` answers: the version whose behaviour clients can rely on.
 pub const VERSION: &str = "2.12.0";

@@ -109,7 +109,8 @@ async fn answer(State(api): State<Arc<Api>>, request: Request) -> Response {
         return empty(StatusCode::METHOD_NOT_ALLOWED);
     }
     // Browsers send it: a page of anybody must not steer the proxies of whoever looks at it.
-    let is_browser = head.headers.get(header::USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(b"Mozilla/"));
+    let is_browser =
+        head.headers.get(header::USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(b"Mozilla/"));
     let mut response = if is_browser {
         plain(StatusCode::FORBIDDEN, "User agent not allowed\n")
     } else {

@@ -3,8 +3,8 @@
 use crate::clock::{self, Instant, Sleep};
 
 /// Waits for deadlines that nearly always move on before they are reached: one timer, set anew only when it runs
-/// out, instead of one for every event.
-#[derive(Default)]
+/// out, instead of one for every event or request.
+#[derive(Debug, Default)]
 pub(super) struct Watchdog(Option<Sleep>);
 
 impl Watchdog {
