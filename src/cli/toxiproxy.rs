@@ -16,7 +16,7 @@ use super::{Failure, Outcome, output};
 use crate::clock;
 use crate::config::Toxiproxy;
 use crate::diagnostics::Problems;
-use crate::rules::Store;
+use crate::rules::{Ceilings, Store};
 use crate::shards::Shards;
 use crate::tcp::api::{Api, Exported, Problem, VERSION, read_file, serve_toxiproxy};
 use crate::tcp::{Around, Registry};
@@ -106,6 +106,7 @@ async fn serve(args: Args) -> Outcome {
         observer: metrics,
         seed: args.seed.cast_unsigned(),
         strict: args.strict,
+        ceilings: Ceilings::default(),
     });
     let api = Api::new(registry.clone(), Exported { proxy: args.proxy_metrics, runtime: args.runtime_metrics });
     if let Some(file) = &args.config {

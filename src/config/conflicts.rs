@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::address::collide;
 use super::proxy::Placed;
-use super::sections::{Admin, Metrics};
+use super::sections::{Admin, Metrics, Safety};
 use super::tcp::Toxiproxy;
 use crate::diagnostics::Reader;
 
@@ -51,6 +51,25 @@ pub(super) fn check(
                 also(first.line)
             );
             top.complain_at(later.line, message, Some("give one of them another port"));
+        }
+    }
+}
+
+/// Records every toxic of the file that `[safety]` does not allow.
+pub(super) fn beyond_safety(top: &Reader<'_>, safety: &Safety, proxies: &[Placed]) {
+    let most = safety.max_probability;
+    for placed in proxies {
+        let Some(proxy) = &placed.proxy else { continue };
+        for toxic in &proxy.tcp.toxics {
+            let who = format!("proxy \"{}\": toxic \"{}\"", proxy.name, toxic.name);
+            if f64::from(toxic.toxicity) > most.get() {
+                let message = format!("{who} hits {} of connections, safety.max_probability is {most}", toxic.toxicity);
+                top.complain_at(placed.line, message, Some("lower its toxicity"));
+            }
+            if safety.require_lease {
+                let message = format!("{who} has no lease, and safety.require_lease is set");
+                top.complain_at(placed.line, message, Some("use a rule with a lease"));
+            }
         }
     }
 }

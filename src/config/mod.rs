@@ -103,6 +103,7 @@ impl Config {
         let log = Log::read(&mut top);
         let drain = Drain::read(&mut top);
         conflicts::check(&top, &admin, &metrics, toxiproxy.as_ref(), &proxies);
+        conflicts::beyond_safety(&top, &safety, &proxies);
         top.finish();
 
         let proxies = proxies.into_iter().filter_map(|placed| placed.proxy).collect();

@@ -217,12 +217,12 @@ type = "noop"
     assert_eq!(
         problems(wrong),
         [
-            "c.toml:1: [toxiproxy] listens on 127.0.0.1:7470, and so does [admin] on 127.0.0.1:7470 (give one of them another port)",
+            "c.toml: [toxiproxy] listens on 127.0.0.1:7470, and so does [admin] on 127.0.0.1:7470 (give one of them another port)",
             "c.toml:7: proxy \"db\": upstream: http://db:5432 is not for a TCP proxy (write \"127.0.0.1:6379\" or \"tcp://127.0.0.1:6379\")",
-            "c.toml:8: proxy \"db\": unknown key \"marks\" (known keys: name, listen, protocol, upstream, connect_timeout, enabled, max_connections, groups, toxic, shards)",
+            "c.toml:8: proxy \"db\": unknown key \"marks\" (known keys: name, attach, listen, protocol, upstream, connect_timeout, enabled, max_connections, groups, toxic, shards)",
             "c.toml:9: proxy \"db\": max_connections: 0 would serve nobody (enabled = false serves nobody; leave it out for no limit)",
             "c.toml:10: proxy \"db\": toxic: two toxics are called \"latency_downstream\" (give each a name of its own)",
-            "c.toml:14: proxy \"db\": toxic \"latency_downstream\": unknown key \"lateness\" (did you mean \"latency\"?)",
+            "c.toml:14: proxy \"db\": toxic \"latency_downstream\": unknown key \"lateness\" (known keys: latency, jitter, max, delay)",
             "c.toml:20: proxy \"web\": upstream: tcp://db:5432 is not for an HTTP proxy (write \"http://127.0.0.1:9000\", or protocol = \"tcp\")",
             "c.toml:21: proxy \"web\": toxic: is for proxies with protocol = \"tcp\" (rules act on HTTP proxies)",
         ]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -159,16 +160,9 @@ async fn at_door(
     }
 }
 
-/// Swallows what the client sends, until it leaves.
+/// Waits until the client leaves, without reading what it sends: it may be heard yet.
 async fn gone(client: &TcpStream) {
-    let mut sink = [0; 1024];
-    while client.readable().await.is_ok() {
-        match client.try_read(&mut sink) {
-            Ok(0) => return,
-            Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => return,
-            _ => {}
-        }
-    }
+    let _ = client.ready(Interest::PRIORITY).await;
 }
 
 async fn told_to_end(orders: &mut watch::Receiver<Orders>) {

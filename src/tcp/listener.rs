@@ -20,7 +20,7 @@ use super::dial::Upstreams;
 use super::orders::{Ending, Orders};
 use crate::clock;
 use crate::config::ProxyConfig;
-use crate::rules::Store;
+use crate::rules::{Ceilings, Store};
 use crate::shards::{self, Shards};
 use crate::telemetry::events::Observer;
 
@@ -71,6 +71,8 @@ pub struct Around {
     pub seed: u64,
     /// Toxiproxy's behaviour where ours is another one.
     pub strict: bool,
+    /// `[safety]`: holds for toxics that come over the API.
+    pub ceilings: Ceilings,
 }
 
 /// A running TCP proxy. Dropping it stops it at once.

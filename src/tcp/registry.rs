@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
+use super::api::HttpProxies;
 use super::chain::{Installed, Toxics};
 use super::counters::Bytes;
 use super::listener::{Around, Proxy, Spec};
@@ -81,6 +82,8 @@ pub struct Wanted {
     pub enabled: bool,
     /// Its toxics from the first connection on.
     pub toxics: Vec<ToxicSpec>,
+    /// The sides that it connects, for partitions.
+    pub groups: Vec<String>,
 }
 
 /// What a proxy is changed to; absent values stay.
@@ -96,6 +99,7 @@ pub struct Change {
 
 struct Entry {
     spec: Spec,
+    groups: Vec<String>,
     toxics: Toxics,
     running: Option<Proxy>,
     /// What the configuration said; `None` if it came over the API.
@@ -108,12 +112,15 @@ struct Entry {
 pub struct Registry {
     around: Around,
     entries: Mutex<BTreeMap<String, Entry>>,
+    /// HTTP proxies that run beside them.
+    pub(super) http: Mutex<HttpProxies>,
+    changed: Notify,
 }
 
 impl Registry {
     /// Without any proxy.
     pub fn new(around: Around) -> Arc<Self> {
-        Arc::new(Self { around, entries: Mutex::default() })
+        Arc::new(Self { around, entries: Mutex::default(), http: Mutex::default(), changed: Notify::new() })
     }
 
     /// What its proxies are started with.
@@ -121,11 +128,21 @@ impl Registry {
         &self.around
     }
 
+    /// Says which HTTP proxies run beside them: name, listener, upstream. Their toxics are rules.
+    pub async fn set_http(&self, running: impl IntoIterator<Item = (String, String, String)>) {
+        self.http.lock().await.set(running, &self.around.rules);
+    }
+
     /// A spec of a proxy that comes over the API.
     pub fn spec(&self, name: String, listen: SocketAddr, upstream: String) -> Spec {
         let shards = NonZeroUsize::new(self.around.shards.count()).unwrap_or(NonZeroUsize::MIN);
         let connect_timeout = CONNECT_TIMEOUT;
         Spec { name, listen, upstreams: vec![upstream], connect_timeout, max_connections: None, shards }
+    }
+
+    /// Resolves when a proxy has come, gone or moved since the last time; for one listener.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// All proxies, by name.
@@ -159,15 +176,16 @@ impl Registry {
     }
 
     fn insert(&self, entries: &mut BTreeMap<String, Entry>, wanted: Wanted) -> Result<Shown, Refusal> {
-        let Wanted { spec, enabled, toxics } = wanted;
+        let Wanted { spec, enabled, toxics, groups } = wanted;
         let name = spec.name.clone();
         let mut entry =
-            Entry { spec, toxics: Toxics::new(toxics), running: None, written: None, before: Bytes::default() };
+            Entry { spec, groups, toxics: Toxics::new(toxics), running: None, written: None, before: Bytes::default() };
         if enabled {
             entry.start(&self.around)?;
         }
         let shown = entry.shown();
         entries.insert(name, entry);
+        self.changed.notify_one();
         Ok(shown)
     }
 
@@ -210,6 +228,7 @@ impl Registry {
             (false, true) => entry.stop().await,
             _ => {}
         }
+        self.changed.notify_one();
         Ok(entry.shown())
     }
 
@@ -221,6 +240,7 @@ impl Registry {
         let mut entries = self.entries.lock().await;
         let mut entry = entries.remove(name).ok_or(Refusal::NoProxy)?;
         entry.stop().await;
+        self.changed.notify_one();
         Ok(())
     }
 
@@ -283,10 +303,10 @@ impl Registry {
         Ok(())
     }
 
-    /// Changes the toxics of several proxies in one step: between the first and the last no request of the API gets in.
-    pub async fn change_toxics(&self, change: impl Fn(&Shown, &Toxics) -> Option<Toxics>) {
-        for entry in self.entries.lock().await.values_mut() {
-            if let Some(toxics) = change(&entry.shown(), &entry.toxics) {
+    /// Changes the toxics of several proxies in one step, told their name and groups: no other change gets in between.
+    pub async fn change_toxics(&self, mut change: impl FnMut(&str, &[String], &Toxics) -> Option<Toxics>) {
+        for (name, entry) in self.entries.lock().await.iter_mut() {
+            if let Some(toxics) = change(name, &entry.groups, &entry.toxics) {
                 entry.set(toxics);
             }
         }

@@ -258,3 +258,38 @@ fn names_may_need_escapes() {
     assert_eq!(stage.get("/proxies/a%20b%3Cc%3E").status, 200);
     assert_eq!(stage.delete("/proxies/a%20b%3Cc%3E").status, 204);
 }
+
+#[test]
+fn http_proxies_take_faults_as_toxics_that_act_on_requests() {
+    let stage = Stage::new();
+    let web = ("web".to_owned(), "127.0.0.1:80".to_owned(), "127.0.0.1:81".to_owned());
+    stage.runtime.block_on(stage.registry.set_http([web]));
+    let shown = r#"{"name":"web","listen":"127.0.0.1:80","upstream":"127.0.0.1:81","enabled":true,"toxics":[]}"#;
+    is(routed(stage.get("/proxies/web")), 200, &JSON, shown);
+    let error = r#"{"attributes":{"status":503},"name":"e","type":"error","stream":"downstream","toxicity":0.25}"#;
+    let sent = r#"{"type":"error","name":"e","toxicity":0.25,"attributes":{"status":503}}"#;
+    is(routed(stage.post("/proxies/web/toxics", sent)), 200, &JSON, error);
+    for (kind, attributes) in [
+        ("latency", r#"{"latency":50,"jitter":20}"#),
+        ("timeout", r#"{"timeout":1000}"#),
+        ("bandwidth", r#"{"rate":64}"#),
+        ("reset_peer", r#"{"timeout":0}"#),
+        ("limit_data", r#"{"bytes":10}"#),
+        ("slow-body", r#"{"rate":"64KiB/s"}"#),
+    ] {
+        let sent = format!("{{\"type\":\"{kind}\",\"attributes\":{attributes}}}");
+        assert_eq!(stage.post("/proxies/web/toxics", &sent).status, 200, "{kind}");
+    }
+    let rules = stage.store.status();
+    assert_eq!((rules.len(), rules[0].layer.to_string(), rules[0].name.as_str()), (7, "toxics".to_owned(), "web.e"));
+    refused(stage.post("/proxies/web/toxics", sent), 409, "toxic already exists");
+    refused(stage.post("/proxies/web/toxics", "{\"type\":\"slicer\"}"), 400, "invalid toxic type");
+    assert_eq!(stage.post("/proxies/web/toxics", "{\"type\":\"error\",\"name\":\"x\"}").status, 400);
+    let changed = stage.post("/proxies/web/toxics/e", "{\"toxicity\":1,\"attributes\":{\"status\":500}}");
+    is(routed(changed), 200, &JSON, &error.replace("503", "500").replace("0.25", "1"));
+    is(routed(stage.delete("/proxies/web/toxics/e")), 204, &[], "");
+    assert_eq!(stage.store.status().len(), 6);
+    assert_eq!(stage.delete("/proxies/web").status, 400);
+    assert_eq!(stage.post("/reset", "").status, 204);
+    assert!(stage.store.status().is_empty());
+}

@@ -9,7 +9,7 @@ use crate::stage::{End, Server, Stage, connect, drain, echo, ping, until};
 
 fn wanted(stage: &Stage, name: &str, upstream: std::net::SocketAddr) -> Wanted {
     let spec = stage.registry.spec(name.to_owned(), "127.0.0.1:0".parse().unwrap(), upstream.to_string());
-    Wanted { spec, enabled: true, toxics: Vec::new() }
+    Wanted { spec, enabled: true, toxics: Vec::new(), groups: Vec::new() }
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn the_trigger_counts_connections() {
     stage.rules(&rule("trigger = { every = 3 }", "kind = \"abort\""));
     let hits: Vec<bool> = (0..6).map(|_| !is_served(address)).collect();
     assert_eq!(hits, [false, false, true, false, false, true]);
-    until("all are counted", || stage.store.status()[0].counts.matched == 6);
+    until("all are over", || stage.store.status()[0].counts.matched == 6 && stage.store.total_active() == 0);
     let counts = stage.store.status()[0].counts;
     assert_eq!((counts.triggered, counts.injected, counts.active), (2, 2, 0));
 }

@@ -40,6 +40,7 @@ impl Stage {
             observer: metrics.clone(),
             seed: 7,
             strict,
+            ceilings: Default::default(),
         };
         let registry = Registry::new(around);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

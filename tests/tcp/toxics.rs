@@ -242,3 +242,38 @@ fn loss_and_latency_together_lose_no_byte_of_a_pipelined_exchange() {
     client.write_all(&sent).unwrap();
     assert!(read(&mut client, sent.len()) == sent);
 }
+
+#[test]
+fn a_partition_cuts_every_line_between_two_sides_at_once_and_heals_without_loss() {
+    let stage = Stage::new();
+    let create = |name: &str, groups: &str| {
+        let body = format!(
+            "{{\"name\":\"{name}\",\"listen\":\"127.0.0.1:0\",\"upstream\":\"{}\",\"groups\":{groups}}}",
+            echo()
+        );
+        stage.post("/proxies", &body).json()["listen"].as_str().unwrap().parse().unwrap()
+    };
+    let cut = [create("a-db", r#"["a","db"]"#), create("a-cache", r#"["a","cache"]"#)];
+    let whole = create("b-db", r#"["b","db"]"#);
+    let mut open: Vec<_> = cut.iter().map(|address| connect(*address)).collect();
+    open.iter_mut().for_each(|client| _ = ping(client, "before"));
+    let answer = stage.post("/partitions", r#"{"name":"split","between":["a",["db","cache"]]}"#);
+    assert_eq!((answer.status, answer.json()["proxies"].as_array().unwrap().len()), (201, 2), "{}", answer.body);
+    assert_eq!(stage.get("/partitions").body, r#"{"split":[["a"],["db","cache"]]}"#);
+    for client in &mut open {
+        client.write_all(b"under way").unwrap();
+        client.set_read_timeout(Some(MS * 50)).unwrap();
+        assert_eq!(drain(client), (Vec::new(), End::Open));
+        client.set_read_timeout(Some(crate::stage::PATIENCE)).unwrap();
+    }
+    ping(&mut connect(whole), "not concerned");
+    let mut late = connect(cut[0]);
+    assert_eq!(stage.delete("/partitions/split").status, 204);
+    for client in &mut open {
+        assert_eq!(read(client, 9), b"under way");
+        ping(client, "after");
+    }
+    ping(&mut late, "served once it is over");
+    assert_eq!(stage.post("/partitions", r#"{"name":"x","between":["a","nowhere"]}"#).status, 400);
+    assert_eq!(stage.delete("/partitions/split").status, 404);
+}

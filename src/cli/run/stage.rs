@@ -18,7 +18,7 @@ use crate::experiment::spec::Experiment;
 use crate::load::Target;
 use crate::proxy::{Proxy, Shards, Surroundings};
 use crate::results::AmplificationSource;
-use crate::rules::Store;
+use crate::rules::{Ceilings, Store};
 use crate::tcp;
 use crate::telemetry::Metrics;
 use crate::telemetry::exporter::{Ready, serve_metrics};
@@ -114,6 +114,7 @@ fn start_tcp(config: &ProxyConfig, around: &Surroundings, seed: u64) -> Result<t
         observer: around.observer.clone(),
         seed,
         strict: false,
+        ceilings: Ceilings::default(),
     };
     let (name, listen) = (&config.name, config.listen);
     let proxy = tcp::Proxy::start(tcp::Spec::of(config), tcp::Toxics::new(config.tcp.toxics.clone()), &around)

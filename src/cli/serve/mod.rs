@@ -78,6 +78,7 @@ async fn serve(config: Config, args: Args) -> Outcome {
         observer: around.observer.clone(),
         seed: config.rules.seed,
         strict: config.toxiproxy.as_ref().is_some_and(|toxiproxy| toxiproxy.strict),
+        ceilings: config.safety.ceilings(),
     });
     let mut proxies = Proxies::start(&config, around, tcp.clone()).await?;
     let mut pages = Pages::default();
@@ -134,6 +135,7 @@ async fn steer(signals: &mut Signals, files: &mut Files, proxies: &mut Proxies, 
                 Signal::Terminate(code) => return code,
             },
             () = files.changed() => files.reload(proxies).await,
+            () = proxies.changed() => proxies.publish().await,
         }
     }
 }

@@ -121,7 +121,18 @@ impl Proxies {
         failures.into_iter().map(in_words).collect()
     }
 
-    async fn publish(&self) {
+    /// Resolves when Toxiproxy's API has added, moved or removed a proxy.
+    pub(super) async fn changed(&self) {
+        self.tcp.changed().await;
+    }
+
+    /// Tells both APIs what is running.
+    pub(super) async fn publish(&self) {
+        let http = self.running.values().map(|proxy| {
+            let upstreams: Vec<String> = proxy.config().upstreams.iter().map(|up| up.authority()).collect();
+            (proxy.config().name.clone(), proxy.address().to_string(), upstreams.join(","))
+        });
+        self.tcp.set_http(http.collect::<Vec<_>>()).await;
         let Some(api) = &self.api else { return };
         let tcp = self.tcp.list().await.into_iter().map(|shown| wire::Proxy {
             name: shown.name,
@@ -139,5 +150,7 @@ fn names(all: &[Shown]) -> Vec<String> {
 
 /// What a `[[proxy]]` with `protocol = "tcp"` asks for.
 fn wanted(config: &ProxyConfig) -> Wanted {
-    Wanted { spec: Spec::of(config), enabled: config.tcp.enabled, toxics: config.tcp.toxics.clone() }
+    let tcp = &config.tcp;
+    let (toxics, groups) = (tcp.toxics.clone(), tcp.groups.clone());
+    Wanted { spec: Spec::of(config), enabled: tcp.enabled, toxics, groups }
 }

@@ -22,6 +22,7 @@ mod latency;
 mod limit_data;
 mod loss;
 mod noop;
+mod partition;
 mod refuse;
 mod reset_peer;
 mod silence;
@@ -240,6 +241,7 @@ pub static KINDS: &[Kind] = &[
     accept_delay::KIND,
     loss::KIND,
     half_open::KIND,
+    partition::KIND,
     connections::KIND,
 ];
 

@@ -16,6 +16,14 @@ fn every_kind_has_words_and_an_example_that_compiles() {
 }
 
 #[test]
+fn the_manual_has_the_table_of_kinds() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/toxiproxy.md");
+    let manual = std::fs::read_to_string(path).unwrap();
+    let table = markdown_table();
+    assert!(manual.contains(&table), "docs/toxiproxy.md should have:\n{table}");
+}
+
+#[test]
 fn toxiproxys_attributes_are_always_shown_and_ours_only_when_given() {
     let shown = |toml: &str| serde_json::to_string(&read(toml).unwrap().attributes).unwrap();
     assert_eq!(shown("type = \"latency\""), r#"{"latency":0,"jitter":0}"#);

@@ -8,6 +8,7 @@ use super::decode::Fields;
 use super::problem::Problem;
 use crate::diagnostics::{Node, Reader};
 use crate::faults::toxics::{self, Kind, Stream, ToxicSpec};
+use crate::rules::Ceilings;
 
 /// A toxic as it was sent, before it is known whether its name is free.
 pub(super) struct Sent {
@@ -38,7 +39,8 @@ impl Sent {
     }
 
     /// The toxic, once its attributes have been read, too.
-    pub(super) fn finish(self) -> Result<ToxicSpec, Problem> {
+    pub(super) fn finish(self, ceilings: Ceilings) -> Result<ToxicSpec, Problem> {
+        allowed(self.toxicity, ceilings)?;
         let written = merged(self.kind, &Map::new(), &self.attributes)?;
         let (toxic, attributes) = compile(self.kind, written)?;
         let Self { name, kind, stream, stream_written, toxicity, .. } = self;
@@ -47,13 +49,25 @@ impl Sent {
 }
 
 /// The toxic with the attributes and the toxicity of a body; what the body does not name stays.
-pub(super) fn changed(current: &ToxicSpec, value: &Value) -> Result<ToxicSpec, Problem> {
+pub(super) fn changed(current: &ToxicSpec, value: &Value, ceilings: Ceilings) -> Result<ToxicSpec, Problem> {
     let fields = Fields::of("ToxicWrapper", value).map_err(Problem::body)?;
     let toxicity = fields.float("toxicity").map_err(Problem::body)?.unwrap_or(current.toxicity);
+    allowed(toxicity, ceilings)?;
     let kind = toxics::kind(current.kind).ok_or_else(|| Problem::bad("invalid toxic type"))?;
     let sent = fields.get("attributes").unwrap_or(&Value::Null);
     let (toxic, attributes) = compile(kind, merged(kind, &current.attributes, sent)?)?;
     Ok(ToxicSpec { toxicity, attributes, toxic, ..current.clone() })
+}
+
+/// `[safety]` holds for toxics as for rules.
+fn allowed(toxicity: f32, ceilings: Ceilings) -> Result<(), Problem> {
+    if f64::from(toxicity) > ceilings.max_probability {
+        return Err(Problem::bad(format!("toxicity is above safety.max_probability = {}", ceilings.max_probability)));
+    }
+    if ceilings.require_lease {
+        return Err(Problem::bad("safety.require_lease is set, and toxics have no lease: use a rule"));
+    }
+    Ok(())
 }
 
 /// What a body says over what there was. Keys that the kind does not have are ignored.

@@ -64,6 +64,19 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A list of texts; absent is empty.
+    pub(super) fn texts(&self, name: &str) -> Result<Vec<String>, String> {
+        match self.get(name) {
+            None => Ok(Vec::new()),
+            Some(Value::Array(items)) => {
+                let text =
+                    |item: &Value| item.as_str().map(str::to_owned).ok_or_else(|| self.wrong(name, item, "string"));
+                items.iter().map(text).collect()
+            }
+            Some(other) => Err(self.wrong(name, other, "[]string")),
+        }
+    }
+
     /// A truth value.
     pub(super) fn truth(&self, name: &str) -> Result<Option<bool>, String> {
         match self.get(name) {

@@ -5,14 +5,17 @@
 
 mod attributes;
 mod decode;
+mod http;
 mod listen;
 mod metrics;
+mod partitions;
 mod problem;
 mod proxies;
 mod router;
 mod toxics;
 mod wire;
 
+pub use http::HttpProxies;
 pub use problem::Problem;
 pub use proxies::read_file;
 pub use router::{Api, Exported, serve_toxiproxy};

@@ -19,10 +19,12 @@ struct Sketch {
     upstream: String,
     enabled: bool,
     toxics: Vec<ToxicSpec>,
+    groups: Vec<String>,
 }
 
 impl Sketch {
-    fn read(value: &Value, strict: bool) -> Result<Self, Problem> {
+    fn read(value: &Value, api: &Api) -> Result<Self, Problem> {
+        let strict = api.strict;
         let fields = Fields::of("Proxy", value).map_err(Problem::body)?;
         let text = |name| fields.text(name).map_err(Problem::body);
         let (name, listen, upstream) = (text("name")?, text("listen")?, text("upstream")?);
@@ -36,13 +38,14 @@ impl Sketch {
                     if toxics.iter().any(|other| other.name == toxic.name) {
                         return Err(crate::tcp::registry::Refusal::ToxicExists.into());
                     }
-                    toxics.push(toxic.finish()?);
+                    toxics.push(toxic.finish(api.registry.around().ceilings)?);
                 }
                 toxics
             }
             _ => Vec::new(),
         };
-        Ok(Self { name, listen, upstream, enabled, toxics })
+        let groups = if strict { Vec::new() } else { fields.texts("groups").map_err(Problem::body)? };
+        Ok(Self { name, listen, upstream, enabled, toxics, groups })
     }
 
     fn check(&self, suffix: &str) -> Result<(), Problem> {
@@ -58,27 +61,36 @@ impl Sketch {
     async fn wanted(self, api: &Api) -> Result<Wanted, Problem> {
         let listen = listen::resolve(&self.listen).await?;
         let spec = api.registry.spec(self.name, listen, self.upstream);
-        Ok(Wanted { spec, enabled: self.enabled, toxics: self.toxics })
+        Ok(Wanted { spec, enabled: self.enabled, toxics: self.toxics, groups: self.groups })
     }
 }
 
 pub(super) async fn list(api: &Api) -> Result<Response, Problem> {
-    Ok(json(StatusCode::OK, &wire::proxies(&api.registry.list().await)))
+    let http = api.registry.http.lock().await;
+    Ok(json(StatusCode::OK, &wire::proxies(&api.registry.list().await, http.shown())))
 }
 
 pub(super) async fn create(api: &Api, body: &[u8]) -> Result<Response, Problem> {
     let value = decode::first(body).map_err(Problem::body)?;
-    let sketch = Sketch::read(&value, api.strict)?;
+    let sketch = Sketch::read(&value, api)?;
     sketch.check("")?;
+    if api.registry.http.lock().await.has(&sketch.name) {
+        return Err(crate::tcp::registry::Refusal::ProxyExists.into());
+    }
     let shown = api.registry.create(sketch.wanted(api).await?).await?;
     Ok(json(StatusCode::CREATED, &wire::proxy(&shown)))
 }
 
 pub(super) async fn show(api: &Api, name: &str) -> Result<Response, Problem> {
+    let http = api.registry.http.lock().await;
+    if http.has(name) {
+        return Ok(json(StatusCode::OK, &http.show(name)?));
+    }
     Ok(json(StatusCode::OK, &wire::proxy(&api.registry.get(name).await?)))
 }
 
 pub(super) async fn update(api: &Api, name: &str, body: &[u8]) -> Result<Response, Problem> {
+    not_http(api, name).await?;
     let current = api.registry.get(name).await?;
     let value = decode::first(body).map_err(Problem::body)?;
     let fields = Fields::of("Proxy", &value).map_err(Problem::body)?;
@@ -91,17 +103,28 @@ pub(super) async fn update(api: &Api, name: &str, body: &[u8]) -> Result<Respons
 }
 
 pub(super) async fn delete(api: &Api, name: &str) -> Result<Response, Problem> {
+    not_http(api, name).await?;
     api.registry.delete(name).await?;
     Ok(super::router::empty(StatusCode::NO_CONTENT))
 }
 
 pub(super) async fn reset(api: &Api) -> Result<Response, Problem> {
+    api.registry.http.lock().await.reset(&api.registry.around().rules);
+    api.partitions.lock().await.clear();
     api.registry.reset().await?;
     Ok(super::router::empty(StatusCode::NO_CONTENT))
 }
 
+/// HTTP proxies are the configuration's: here only their toxics can be changed.
+async fn not_http(api: &Api, name: &str) -> Result<(), Problem> {
+    if api.registry.http.lock().await.has(name) {
+        return Err(Problem::bad(format!("proxy {name} speaks HTTP: the configuration file changes it")));
+    }
+    Ok(())
+}
+
 pub(super) async fn populate(api: &Api, body: &[u8]) -> Result<Response, Problem> {
-    let wanted = sketches(body, api.strict)?;
+    let wanted = sketches(body, api)?;
     let mut done: Vec<Shown> = Vec::new();
     for sketch in wanted {
         let added = match sketch.wanted(api).await {
@@ -125,14 +148,14 @@ pub(super) async fn populate(api: &Api, body: &[u8]) -> Result<Response, Problem
 }
 
 /// Every proxy of a list, each checked before any is touched.
-fn sketches(body: &[u8], strict: bool) -> Result<Vec<Sketch>, Problem> {
+fn sketches(body: &[u8], api: &Api) -> Result<Vec<Sketch>, Problem> {
     let value = decode::first(body).map_err(Problem::body)?;
     let items: &[Value] = match &value {
         Value::Null => &[],
         Value::Array(items) => items,
         _ => return Err(Problem::body("json: cannot unmarshal object into Go value of type []toxiproxy.Proxy")),
     };
-    let all = items.iter().map(|item| Sketch::read(item, strict)).collect::<Result<Vec<_>, _>>()?;
+    let all = items.iter().map(|item| Sketch::read(item, api)).collect::<Result<Vec<_>, _>>()?;
     for (n, sketch) in (1..).zip(&all) {
         sketch.check(&format!(" at proxy {n}"))?;
     }
@@ -145,7 +168,7 @@ fn sketches(body: &[u8], strict: bool) -> Result<Vec<Sketch>, Problem> {
 /// The first thing that is wrong with it.
 pub async fn read_file(api: &Api, text: &str) -> Result<Vec<Wanted>, Problem> {
     let mut wanted = Vec::new();
-    for sketch in sketches(text.as_bytes(), api.strict)? {
+    for sketch in sketches(text.as_bytes(), api)? {
         wanted.push(sketch.wanted(api).await?);
     }
     Ok(wanted)

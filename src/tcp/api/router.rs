@@ -1,5 +1,6 @@
 //! The routes, and what every request and answer has in common.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +12,10 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 
 use super::problem::{Problem, plain};
-use super::{VERSION, metrics, proxies, toxics, wire};
+use super::{VERSION, metrics, partitions, proxies, toxics, wire};
 use crate::clock;
 use crate::tcp::registry::Registry;
 use crate::telemetry::serve::serve;
@@ -40,6 +42,7 @@ pub struct Exported {
 pub struct Api {
     pub(super) registry: Arc<Registry>,
     pub(super) strict: bool,
+    pub(super) partitions: Mutex<BTreeMap<String, [Vec<String>; 2]>>,
     exported: Exported,
 }
 
@@ -47,7 +50,7 @@ impl Api {
     /// The API over these proxies.
     pub fn new(registry: Arc<Registry>, exported: Exported) -> Arc<Self> {
         let strict = registry.around().strict;
-        Arc::new(Self { registry, strict, exported })
+        Arc::new(Self { registry, strict, partitions: Mutex::default(), exported })
     }
 }
 
@@ -66,10 +69,14 @@ enum Route {
     Proxy(String),
     Toxics(String),
     Toxic(String, String),
+    /// Ours.
+    Partitions,
+    /// Ours.
+    Partition(String),
 }
 
 impl Route {
-    fn of(path: &str, exported: Exported) -> Option<Self> {
+    fn of(path: &str, exported: Exported, strict: bool) -> Option<Self> {
         let parts: Vec<String> = path.strip_prefix('/')?.split('/').map(decoded).collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         match parts[..] {
@@ -78,6 +85,8 @@ impl Route {
             ["reset"] => Some(Self::Reset),
             ["version"] => Some(Self::Version),
             ["metrics"] if exported != Exported::default() => Some(Self::Metrics),
+            ["partitions"] if !strict => Some(Self::Partitions),
+            ["partitions", name] if !strict && !name.is_empty() => Some(Self::Partition(name.to_owned())),
             ["proxies", proxy] if !proxy.is_empty() => Some(Self::Proxy(proxy.to_owned())),
             ["proxies", proxy, "toxics"] if !proxy.is_empty() => Some(Self::Toxics(proxy.to_owned())),
             ["proxies", proxy, "toxics", toxic] if !proxy.is_empty() && !toxic.is_empty() => {
@@ -89,10 +98,11 @@ impl Route {
 
     fn takes(&self, method: &Method) -> bool {
         match self {
-            Self::Proxies | Self::Toxics(_) => *method == Method::GET || *method == Method::POST,
+            Self::Proxies | Self::Toxics(_) | Self::Partitions => *method == Method::GET || *method == Method::POST,
             Self::Populate | Self::Reset => *method == Method::POST,
             Self::Version => *method == Method::GET,
             Self::Metrics => true,
+            Self::Partition(_) => *method == Method::DELETE,
             Self::Proxy(_) | Self::Toxic(..) => {
                 [Method::GET, Method::POST, Method::PATCH, Method::DELETE].contains(method)
             }
@@ -102,7 +112,7 @@ impl Route {
 
 async fn answer(State(api): State<Arc<Api>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    let Some(route) = Route::of(head.uri.path(), api.exported) else {
+    let Some(route) = Route::of(head.uri.path(), api.exported, api.strict) else {
         return plain(StatusCode::NOT_FOUND, "404 page not found\n");
     };
     if !route.takes(&head.method) {
@@ -144,6 +154,9 @@ async fn dispatch(api: &Api, route: Route, method: &Method, body: Bytes) -> Resu
             let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
             Ok((kind, metrics::text(api, api.exported).await).into_response())
         }
+        Route::Partitions if reads => Ok(partitions::list(api).await),
+        Route::Partitions => partitions::create(api, &body).await,
+        Route::Partition(name) => partitions::delete(api, name).await,
         Route::Proxy(proxy) if reads => proxies::show(api, proxy).await,
         Route::Proxy(proxy) if *method == Method::DELETE => proxies::delete(api, proxy).await,
         Route::Proxy(proxy) => proxies::update(api, proxy, &body).await,

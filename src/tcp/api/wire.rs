@@ -1,5 +1,7 @@
 //! Bodies of answers, byte for byte as Go's encoder writes them.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Number, Value, json};
 
 use crate::faults::toxics::ToxicSpec;
@@ -33,8 +35,10 @@ pub(super) fn toxics(shown: &Shown) -> Value {
 }
 
 /// All proxies, by name.
-pub(super) fn proxies(all: &[Shown]) -> Value {
-    Value::Object(all.iter().map(|shown| (shown.name.clone(), proxy(shown))).collect::<Map<_, _>>())
+pub(super) fn proxies(all: &[Shown], http: impl Iterator<Item = (String, Value)>) -> Value {
+    let tcp = all.iter().map(|shown| (shown.name.clone(), proxy(shown)));
+    let sorted: BTreeMap<String, Value> = tcp.chain(http).collect();
+    Value::Object(sorted.into_iter().collect::<Map<_, _>>())
 }
 
 /// A list that is null when nothing was ever put into it.
@@ -43,7 +47,7 @@ pub(super) fn populated(all: &[Shown]) -> Value {
 }
 
 /// The shortest digits that mean this number, without a fraction if it has none.
-fn float(number: f32) -> Value {
+pub(super) fn float(number: f32) -> Value {
     number.to_string().parse::<Number>().map_or(Value::Null, Value::Number)
 }
 
