@@ -27,9 +27,8 @@ def refused(listen):
     return False
 
 
-server = Toxiproxy(host, int(port)) if Toxiproxy.__init__.__code__.co_argcount > 1 else Toxiproxy()
-if hasattr(server, "update_api_consumer"):
-    server.update_api_consumer(host, int(port))
+server = Toxiproxy()
+server.update_api_consumer(host, int(port))
 assert server.running()
 assert b"2.12.0" in server.version(), server.version()
 
@@ -60,7 +59,7 @@ assert [proxy.name for proxy in server.populate(more)] == ["a", "b"]
 
 assert server.destroy(redis)
 try:
-    server.api_server.get("/proxies/redis") if hasattr(server, "api_server") else redis.toxics()
+    redis.toxics()
     raise AssertionError("a proxy that is gone is still there")
 except NotFound:
     pass
