@@ -28,6 +28,7 @@ fn one_exchange(metrics: &dyn Observer, i: u32) {
         duration: Duration::from_micros(u64::from(i % 3_000)),
         upstream: Some(Duration::from_micros(u64::from(i % 2_000))),
         injected: Duration::ZERO,
+        trace: None,
         marks: "",
         bytes: (180, 320),
     });

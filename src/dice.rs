@@ -23,7 +23,12 @@ fn mix(mut z: u64) -> u64 {
 
 /// A stable 64-bit hash of a name (FNV-1a), so that a rule keeps its decisions when the file around it changes.
 pub fn hash_name(name: &str) -> u64 {
-    name.bytes().fold(0xCBF2_9CE4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01B3))
+    hash_bytes(name.as_bytes())
+}
+
+/// As [`hash_name`], of any bytes.
+pub fn hash_bytes(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0000_0100_0000_01B3))
 }
 
 impl Dice {

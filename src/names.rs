@@ -6,5 +6,7 @@ pub mod metrics;
 pub const MARK_HEADER: &str = "x-brownout";
 /// Response header that says what trouble the proxy itself had.
 pub const ERROR_HEADER: &str = "x-brownout-error";
+/// Request header with which a client asks for faults itself, where a proxy allows it.
+pub const FAULT_HEADER: &str = "x-brownout-fault";
 /// Request header with the number of the request in its run, from 0.
 pub const SEQUENCE_HEADER: &str = "x-brownout-seq";

@@ -27,4 +27,4 @@ pub use api::{Api, Setup};
 pub use instance::describe;
 pub use latch::Latch;
 pub use router::serve_admin;
-pub use sweep::sweep;
+pub use sweep::{sweep, tend};

@@ -24,12 +24,15 @@ pub async fn serve_admin(listener: TcpListener, api: Arc<Api>, stop: impl Future
 
 fn routes(api: Arc<Api>) -> Router {
     let switch = |enabled| post(rules::switch).layer(Extension(Switch { enabled }));
+    let switch_group = |enabled| post(rules::switch_group).layer(Extension(Switch { enabled }));
     Router::new()
         .route("/api/v1/instance", get(instance::instance))
         .route("/api/v1/proxies", get(instance::proxies))
         .route("/api/v1/rules", get(rules::get).put(rules::put))
         .route("/api/v1/rules/{name}/enable", switch(true))
         .route("/api/v1/rules/{name}/disable", switch(false))
+        .route("/api/v1/groups/{name}/enable", switch_group(true))
+        .route("/api/v1/groups/{name}/disable", switch_group(false))
         .route("/api/v1/faults", get(faults::get))
         .route("/api/v1/faults/off", post(faults::off))
         .route("/api/v1/faults/on", post(faults::on))

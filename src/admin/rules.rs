@@ -19,7 +19,7 @@ use super::instance::cure_for_unknown;
 use super::problem::Refusal;
 use crate::client::wire;
 use crate::diagnostics::{Node, Problems, Reader};
-use crate::rules::{self, Layer, RuleSpec};
+use crate::rules::{self, Layer, RuleSpec, RuleStatus};
 
 pub(super) async fn get(State(api): State<Arc<Api>>) -> Response {
     let revision = api.revision();
@@ -55,6 +55,9 @@ fn read(api: &Api, request: &str, json: &serde_json::Value) -> Result<Vec<RuleSp
     problems.extend(api.ceilings.problems(&specs));
     let known = api.proxies();
     problems.extend(unknown_proxies(&known, &specs));
+    if problems.is_empty() {
+        problems.extend(rules::check::couples(&specs));
+    }
     problems.or(())?;
     warn_of_futile(&known, &specs);
     Ok(specs)
@@ -92,12 +95,9 @@ fn tagged(api: &Api, revision: u64) -> Response {
         successful: reload.problems.is_empty(),
         problems: reload.problems.0,
     });
-    let listing = wire::Rules {
-        generation: api.store.generation(),
-        off: api.store.is_off(),
-        rules: api.store.status().into_iter().map(Into::into).collect(),
-        last_reload,
-    };
+    let rules: Vec<wire::Rule> = api.store.status().into_iter().map(Into::into).collect();
+    let idle = rules.iter().filter(|rule| rule.idle).map(|rule| format!("{}/{}", rule.layer, rule.name)).collect();
+    let listing = wire::Rules { generation: api.store.generation(), off: api.store.is_off(), rules, idle, last_reload };
     let mut response = Json(listing).into_response();
     if let Ok(tag) = HeaderValue::from_str(&tag(api, revision)) {
         response.headers_mut().insert(header::ETAG, tag);
@@ -138,6 +138,29 @@ pub(super) async fn switch(
     let mut all = api.store.status().into_iter();
     let status = all.find(|status| status.layer == layer && status.name == name).ok_or_else(|| unknown(&name))?;
     Ok(Json(status.into()))
+}
+
+/// Switches all rules of a group at once. Those of runs are their runners' and stay as they are.
+pub(super) async fn switch_group(
+    State(api): State<Arc<Api>>,
+    Extension(Switch { enabled }): Extension<Switch>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Json<wire::Group>, Refusal> {
+    let Path(group) = name.map_err(|error| Refusal::plain(StatusCode::BAD_REQUEST, error.to_string()))?;
+    let mut revision = api.revision();
+    let switched = api.store.set_group_enabled(&group, enabled);
+    if switched.is_empty() {
+        let detail = format!("no rule is in a group {group:?}");
+        return Err(Refusal::new(StatusCode::NOT_FOUND, "unknown-group", "no such group", detail));
+    }
+    if switched.iter().any(|(layer, _)| *layer == Layer::Api) {
+        *revision += 1;
+    }
+    tracing::info!(group, rules = switched.len(), enabled, "a group was switched");
+    let is_switched =
+        |status: &RuleStatus| switched.iter().any(|(layer, name)| *layer == status.layer && **name == *status.name);
+    let rules = api.store.status().into_iter().filter(is_switched).map(Into::into).collect();
+    Ok(Json(wire::Group { group, rules }))
 }
 
 fn wanted_layer(query: Option<&str>) -> Result<Option<Layer>, Refusal> {

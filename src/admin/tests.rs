@@ -86,7 +86,7 @@ impl Instance {
 
 fn plan(store: &Store, proxy: &str) -> Plan {
     let (method, headers) = (http::Method::GET, http::HeaderMap::new());
-    let view = RequestView { method: &method, host: "", path: "/", query: None, headers: &headers };
+    let view = RequestView::of(&method, "/", &headers);
     store.load().plan(proxy, &view)
 }
 

@@ -44,6 +44,9 @@ pub(super) fn read(
     let (proxies, lease) = (proxies.unwrap_or_default(), lease.unwrap_or_default());
     let rules = bound(specs, &proxies, lease, enabled, &mut problems);
     problems.extend(ceilings.problems(&rules));
+    if problems.is_empty() {
+        problems.extend(rules::check::couples(&rules));
+    }
     let json = json.get("rule").cloned().unwrap_or_else(|| serde_json::json!([]));
     problems.or(Wanted { proxies, lease, enabled, foreign, rules, json })
 }

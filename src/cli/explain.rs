@@ -1,22 +1,24 @@
 //! `brownout explain`: what the rules would do to a request, without sending one.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{Failure, Outcome, output};
 use crate::config::{Config, DEFAULT_PATH, ProxyConfig, Safety, read_rule_file, read_rules_dir};
 use crate::diagnostics::{Problem, Problems, nearest};
-use crate::faults::RequestView;
-use crate::rules::{Explanation, RuleSpec, explain, futile, latch};
+use crate::faults::{RequestView, ResponseView};
+use crate::rules::{Explanation, RuleSpec, Supposed, explain, futile, latch};
 
 /// Say what the rules would do to a request, without sending one
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   brownout explain POST /api/checkout/7 -H 'x-tenant: beta-1'
   brownout explain GET '/search?q=shoes' --host shop.example --proxy web
-  brownout explain POST /api/checkout/7 --rules rules/slow-checkout.toml --all")]
+  brownout explain POST /api/checkout/7 --rules rules/slow-checkout.toml --all
+  brownout explain POST /orders --json '{\"plan\": \"free\"}' --client 10.0.0.7 --status 503")]
 pub struct Args {
     /// As it would be sent, GET for example; methods are case-sensitive
     #[arg(value_name = "METHOD")]
@@ -30,6 +32,18 @@ pub struct Args {
     /// The host that the request is sent to; else that of a host header
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
+    /// The address that the request comes from
+    #[arg(long, value_name = "ADDRESS")]
+    client: Option<IpAddr>,
+    /// The body of the request, for rules that look at it
+    #[arg(long, value_name = "JSON")]
+    json: Option<String>,
+    /// The status that the upstream answers with
+    #[arg(long, value_name = "STATUS", default_value = "200")]
+    status: StatusCode,
+    /// A header that the upstream answers with; may be repeated
+    #[arg(long = "answer-header", value_name = "NAME: VALUE")]
+    answer_headers: Vec<String>,
     /// A rule file or a folder of them, instead of the configuration's
     #[arg(long, value_name = "DIR|FILE")]
     rules: Option<PathBuf>,
@@ -67,7 +81,10 @@ pub fn run(args: Args) -> Outcome {
     warn(config.as_ref(), &rules);
 
     let view = request.view();
-    let explanations = proxies.iter().map(|proxy| (proxy, explain(&rules, &proxy.name, &view)));
+    let response = ResponseView { status: args.status, headers: &request.answer_headers };
+    let excludes = config.as_ref().map_or(&[][..], |config| &config.rules.exclude);
+    let supposed = Supposed { response, excludes };
+    let explanations = proxies.iter().map(|proxy| (proxy, explain(&rules, &proxy.name, &view, &supposed)));
     match args.format {
         Format::Json => {
             let all: Vec<_> = explanations.map(|(proxy, explanation)| proxy.json(&view, &explanation)).collect();
@@ -88,6 +105,9 @@ struct Request {
     path: String,
     query: Option<String>,
     headers: HeaderMap,
+    client: Option<IpAddr>,
+    json: Option<serde_json::Value>,
+    answer_headers: HeaderMap,
 }
 
 impl Request {
@@ -104,29 +124,41 @@ impl Request {
             let cure = "it begins with \"/\"; the host is given with --host";
             wrong("PATH", &format!("{:?} is not the path of a request", args.path), cure);
         }
-        let mut headers = HeaderMap::new();
-        for text in &args.headers {
-            match header(text) {
-                Some((name, value)) => _ = headers.append(name, value),
-                None => wrong("-H", &format!("{text:?} is not a header"), "for example -H 'x-tenant: beta-1'"),
+        let mut headers_of = |option: &str, texts: &[String]| {
+            let mut headers = HeaderMap::new();
+            for text in texts {
+                match header(text) {
+                    Some((name, value)) => _ = headers.append(name, value),
+                    None => {
+                        let cure = format!("for example {option} 'x-tenant: beta-1'");
+                        wrong(option, &format!("{text:?} is not a header"), &cure);
+                    }
+                }
             }
-        }
+            headers
+        };
+        let headers = headers_of("-H", &args.headers);
+        let answer_headers = headers_of("--answer-header", &args.answer_headers);
+        let json = args.json.as_deref().and_then(|text| {
+            let json = serde_json::from_str(text);
+            json.map_err(|error| wrong("--json", &format!("is not JSON: {error}"), "for example '{\"a\": 1}'")).ok()
+        });
         let sent = headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
         let host = without_port(args.host.as_deref().or(sent).unwrap_or_default()).to_owned();
         let (path, query) = match args.path.split_once('?') {
             Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
             None => (args.path.clone(), None),
         };
-        problems.or(Self { method, host, path, query, headers })
+        problems.or(Self { method, host, path, query, headers, client: args.client, json, answer_headers })
     }
 
     fn view(&self) -> RequestView<'_> {
         RequestView {
-            method: &self.method,
             host: &self.host,
-            path: &self.path,
             query: self.query.as_deref(),
-            headers: &self.headers,
+            client: self.client,
+            json: self.json.as_ref(),
+            ..RequestView::of(&self.method, &self.path, &self.headers)
         }
     }
 }

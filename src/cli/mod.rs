@@ -6,14 +6,18 @@
 pub mod output;
 
 pub mod check;
+pub mod completions;
 pub mod demo;
 pub mod explain;
 pub mod load;
 mod load_screen;
+pub mod man;
 pub mod off;
 pub mod on;
 pub mod remote;
+pub mod rules;
 pub mod run;
+pub mod schema;
 pub mod serve;
 pub mod toxiproxy;
 
@@ -87,8 +91,12 @@ enum Command {
     Check(check::Args),
     Explain(explain::Args),
     Toxiproxy(toxiproxy::Args),
+    Rules(rules::Args),
     Off(off::Args),
     On(on::Args),
+    Schema(schema::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 fn dispatch(command: Command) -> Outcome {
@@ -100,9 +108,18 @@ fn dispatch(command: Command) -> Outcome {
         Command::Check(args) => check::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Toxiproxy(args) => toxiproxy::run(args),
+        Command::Rules(args) => rules::run(args),
         Command::Off(args) => off::run(args),
         Command::On(args) => on::run(args),
+        Command::Schema(args) => schema::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     }
+}
+
+/// The whole command line: what help, completions and the manual are made from.
+fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the command that the process was started with, shows its failure if it has one, and says how to exit.

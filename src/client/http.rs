@@ -41,9 +41,11 @@ impl fmt::Display for Address {
     }
 }
 
-/// A status and a body.
+/// A status, a tag and a body.
 pub(super) struct Answer {
     pub(super) status: u16,
+    /// The state that the answer shows.
+    pub(super) etag: Option<String>,
     pub(super) body: Bytes,
 }
 
@@ -65,8 +67,9 @@ pub(super) async fn call(
     let exchange = async {
         let response = sender.send_request(request).await?;
         let status = response.status().as_u16();
+        let etag = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
         let body = response.into_body().collect().await?.to_bytes();
-        Ok(Answer { status, body })
+        Ok(Answer { status, etag, body })
     };
     tokio::pin!(exchange);
     // The connection is driven here and not by a task of its own: it must not outlive the call.

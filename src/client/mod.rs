@@ -14,7 +14,7 @@ use ::http::Method;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use wire::{Faults, Instance, Problem, Proxies, Rules, Run, RunRequest};
+use wire::{Faults, Group, Instance, Problem, Proxies, Rule, Rules, Run, RunRequest};
 
 /// How long a call may take, connecting included, unless [`Client::with_timeout`] says otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
@@ -74,7 +74,45 @@ impl Client {
     /// # Errors
     /// As [`ClientError`] says.
     pub async fn rules(&self) -> Result<Rules, ClientError> {
-        self.get("/api/v1/rules").await
+        self.get(RULES).await
+    }
+
+    /// All rules of all layers, and the tag that names the state of layer `api`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn rules_with_tag(&self) -> Result<(Rules, String), ClientError> {
+        let answer = self.call(Method::GET, RULES, &[], Vec::new()).await?;
+        let tag = answer.etag.clone().ok_or_else(|| ClientError::Malformed("the list has no ETag".to_owned()))?;
+        Ok((parsed(&answer)?, tag))
+    }
+
+    /// Replaces the rules of layer `api`, if its state is still the one that the tag names.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with status 412 when somebody was faster, with 422 when the rules have mistakes.
+    pub async fn put_rules(&self, rules: &[serde_json::Value], tag: &str) -> Result<Rules, ClientError> {
+        let body = serde_json::json!({ "rule": rules }).to_string().into_bytes();
+        parsed(&self.call(Method::PUT, RULES, &[("if-match", tag)], body).await?)
+    }
+
+    /// Turns a rule on or off; the layer (`file`, `api`, `run:ID`) must be said when several have one of this name.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with status 404 when there is no such rule, with 409 when there are several.
+    pub async fn switch_rule(&self, name: &str, layer: Option<&str>, enabled: bool) -> Result<Rule, ClientError> {
+        let layer = layer.map(|layer| format!("?layer={}", escaped(layer))).unwrap_or_default();
+        let path = format!("{RULES}/{}/{}{layer}", escaped(name), deed(enabled));
+        parsed(&self.call(Method::POST, &path, &[], Vec::new()).await?)
+    }
+
+    /// Turns all rules of a group on or off at once.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with status 404 when no rule is in it.
+    pub async fn switch_group(&self, group: &str, enabled: bool) -> Result<Group, ClientError> {
+        let path = format!("/api/v1/groups/{}/{}", escaped(group), deed(enabled));
+        parsed(&self.call(Method::POST, &path, &[], Vec::new()).await?)
     }
 
     /// Takes the proxies of a run and puts its rules in place; repeated with the same content it renews the lease.
@@ -164,10 +202,20 @@ impl Client {
     }
 }
 
+const RULES: &str = "/api/v1/rules";
+
 /// Ids are made of characters that need no escaping; one that is not is refused by the server, not misread.
 fn run_path(id: &str) -> String {
-    let escaped: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
-    format!("/api/v1/runs/{}", escaped.replace('+', "%20"))
+    format!("/api/v1/runs/{}", escaped(id))
+}
+
+fn escaped(text: &str) -> String {
+    let escaped: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+    escaped.replace('+', "%20")
+}
+
+fn deed(enabled: bool) -> &'static str {
+    if enabled { "enable" } else { "disable" }
 }
 
 fn accepted(answer: http::Answer) -> Result<http::Answer, ClientError> {

@@ -48,6 +48,9 @@ pub struct Rules {
     pub off: bool,
     /// All rules of all layers, in composition order.
     pub rules: Vec<Rule>,
+    /// Rules that act and that nothing has matched for a minute, as `layer/name`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub idle: Vec<String>,
     /// How the rule files were last read; absent if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_reload: Option<Reload>,
@@ -79,6 +82,12 @@ pub struct Rule {
     /// Time until the lease runs out; absent without a lease.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease_left_s: Option<f64>,
+    /// Its schedule has it rest now.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub resting: bool,
+    /// It acts, and no request has matched it for a minute.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub idle: bool,
     /// Since its content is what it is.
     pub counts: Counts,
     /// Time since a request last met its conditions; absent if none ever did.
@@ -90,6 +99,19 @@ pub struct Rule {
     pub origin: String,
     /// The rule as written.
     pub rule: serde_json::Value,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// The answer to `POST /api/v1/groups/{name}/enable` and `disable`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    /// The group.
+    pub group: String,
+    /// Its rules as they stand now, in composition order.
+    pub rules: Vec<Rule>,
 }
 
 /// One fault of a rule.
@@ -245,6 +267,8 @@ impl From<RuleStatus> for Rule {
             enabled: status.enabled,
             expired: status.expired,
             lease_left_s: status.lease_left_s,
+            resting: status.resting,
+            idle: status.idle,
             counts: status.counts.into(),
             last_matched_s_ago: status.last_matched_s_ago,
             faults: status.faults.into_iter().map(fault).collect(),

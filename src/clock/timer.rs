@@ -100,6 +100,16 @@ impl Entry {
         }
     }
 
+    /// Replaces the waker; false if the timer has taken it, or the wait was never registered.
+    fn renew(&self, waker: &Waker) -> bool {
+        let mut slot = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *slot {
+            Some(old) => old.clone_from(waker),
+            None => return false,
+        }
+        true
+    }
+
     fn wake(&self) {
         if let Some(waker) = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take() {
             waker.wake();
@@ -240,6 +250,13 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // Most polls are about something else: while the timer holds the waker, the deadline is not reached, and the
+        // clock, which is not free, need not be asked.
+        if let Some(entry) = &self.entry
+            && entry.renew(cx.waker())
+        {
+            return Poll::Pending;
+        }
         if Instant::now() >= self.deadline {
             return Poll::Ready(());
         }

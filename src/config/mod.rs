@@ -4,12 +4,14 @@
 //! nothing is missing or reports every mistake of the file. What has a default needs no line in the file.
 
 mod address;
+mod client_faults;
 mod conflicts;
 mod example;
 mod kind;
 mod proxy;
 mod route;
 mod rules_dir;
+pub mod schema;
 mod sections;
 mod tcp;
 mod timeouts;

@@ -7,6 +7,7 @@ use std::thread::available_parallelism;
 use url::Url;
 
 use super::address::Listen;
+use super::client_faults;
 use super::route::{self, RouteConfig};
 use super::sections::Token;
 use super::tcp::TcpOptions;
@@ -14,6 +15,7 @@ use super::timeouts::{Timeouts, above_zero};
 use super::tls;
 use super::upstream::{Scheme, Upstream};
 use crate::diagnostics::{Reader, nearest};
+use crate::rules::ClientFaults;
 use crate::tls::{ClientTls, ServerTls};
 
 /// What a listener speaks.
@@ -59,6 +61,8 @@ pub struct ProxyConfig {
     pub shards: NonZeroUsize,
     /// Named matches, first match first.
     pub routes: Vec<RouteConfig>,
+    /// What clients may ask for themselves; nothing by default.
+    pub client_faults: Option<ClientFaults>,
     /// What only a TCP proxy has; the default for any other.
     pub tcp: TcpOptions,
 }
@@ -198,6 +202,7 @@ fn read_listener(reader: &mut Reader<'_>, name: Option<String>, listen: Option<S
     let marks = reader.or("marks", true);
     let shards = read_shards(reader);
     let routes = route::read_all(reader);
+    let client_faults = client_faults::read(reader);
     Some(ProxyConfig {
         name: name?,
         protocol,
@@ -210,6 +215,7 @@ fn read_listener(reader: &mut Reader<'_>, name: Option<String>, listen: Option<S
         marks,
         shards,
         routes,
+        client_faults,
         tcp: TcpOptions::default(),
     })
 }
@@ -237,6 +243,7 @@ fn read_tcp(
         marks: false,
         shards,
         routes: Vec::new(),
+        client_faults: None,
         tcp,
     })
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::sections::Safety;
 use crate::diagnostics::{Node, Problem, Problems, Reader};
-use crate::rules::{Origin, RuleSpec, read_rules};
+use crate::rules::{Origin, RuleSpec, check, read_rules};
 
 /// Reads all rules of a folder, in file-name order and then in file order. A folder that is not there has none.
 ///
@@ -27,6 +27,10 @@ pub fn read_rules_dir(dir: &Path, safety: &Safety) -> Result<Vec<RuleSpec>, Prob
         }
     }
     problems.extend(used_twice(&rules));
+    if problems.is_empty() {
+        // Only now: a rule that could not be read is not one that is not there.
+        problems.extend(check::couples(&rules));
+    }
     problems.extend(safety.ceilings().problems(&rules));
     problems.or(rules)
 }

@@ -9,7 +9,7 @@ use super::address::Listen;
 use super::proxy::choice;
 use super::timeouts::above_zero;
 use crate::diagnostics::{FromNode, Node, Reader};
-use crate::rules::Ceilings;
+use crate::rules::{Ceilings, Conditions, read_any_of};
 use crate::units::Share;
 
 /// A secret of at least one character that no debug output shows.
@@ -83,24 +83,37 @@ impl Metrics {
 }
 
 /// `[rules]`: where the rules of layer `file` come from, and what seeds their chance.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct RulesSource {
     /// Every `*.toml` of it is read and watched; it need not exist yet. Default `rules`. A relative path is taken
     /// from the configuration file's folder and from nowhere else: rules of another place must not act by accident.
     pub dir: PathBuf,
     /// Seeds every decision of every rule. Default 42.
     pub seed: u64,
+    /// Requests that meet all of one of these are spared by all rules, whoever owns them.
+    pub exclude: Vec<Conditions>,
+    /// The same as written: two sources are the same when they say the same.
+    written: Option<serde_json::Value>,
+}
+
+impl PartialEq for RulesSource {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.dir, self.seed, &self.written) == (&other.dir, other.seed, &other.written)
+    }
 }
 
 impl RulesSource {
     pub(super) fn read(top: &mut Reader<'_>, folder: &Path) -> Self {
         let (mut dir, mut seed) = (PathBuf::from("rules"), 42);
+        let (mut exclude, mut written) = (Vec::new(), None);
         if let Some(mut reader) = top.table("rules") {
             dir = reader.or("dir", "rules".to_owned()).into();
             seed = reader.or("seed", seed);
+            exclude = read_any_of(&mut reader, "exclude", "rules");
+            written = reader.node("exclude").map(Node::to_json);
             reader.finish();
         }
-        Self { dir: below(folder, &dir), seed }
+        Self { dir: below(folder, &dir), seed, exclude, written }
     }
 }
 

@@ -1,10 +1,11 @@
 //! What a user is told about a mistake in a file: all mistakes at once, each with its place and its cure.
 //!
 //! [`node`] is a document with line numbers, whatever its syntax; [`reader`] takes a table of it apart and
-//! complains about every key that is missing, unknown or wrong.
+//! complains about every key that is missing, unknown or wrong; [`shape`] is what may stand where, as data.
 
 pub mod node;
 pub mod reader;
+pub mod shape;
 
 use std::fmt;
 

@@ -52,6 +52,16 @@ impl<'a> Reader<'a> {
         self.file
     }
 
+    /// How messages name this table.
+    pub fn context(&self) -> &str {
+        &self.context
+    }
+
+    /// The keys that were asked for so far.
+    pub fn known(&self) -> &[&'static str] {
+        &self.known
+    }
+
     /// The line of the table, if known.
     pub fn line(&self) -> Option<usize> {
         self.line
@@ -135,7 +145,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Records that the value under `key` is wrong although its type is right.
-    pub fn reject(&mut self, key: &str, message: impl AsRef<str>, cure: Option<&str>) {
+    pub fn reject(&self, key: &str, message: impl AsRef<str>, cure: Option<&str>) {
         let line = self.table.and_then(|t| t.get(key)).and_then(|n| n.line).or(self.line);
         self.complain_at(line, format!("{key}: {}", message.as_ref()), cure);
     }

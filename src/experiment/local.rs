@@ -24,13 +24,15 @@ pub struct Local {
 }
 
 impl Local {
-    /// Rules for a store; `received` counts the requests that the store's proxies have received.
+    /// Rules for a store; `received` counts the requests that the store's proxies have received. The rules live as long
+    /// as the run does, as on a sidecar: their own leases are not looked at.
     pub fn new(
         store: Arc<Store>,
         run: &str,
-        rules: Vec<RuleSpec>,
+        mut rules: Vec<RuleSpec>,
         received: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Self {
+        rules.iter_mut().for_each(|rule| rule.lease = None);
         Self { store, layer: Layer::run(run), rules, received: Box::new(received) }
     }
 }

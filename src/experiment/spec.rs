@@ -62,6 +62,9 @@ impl Experiment {
         let expect = top.table("expect").map(expect::read).unwrap_or_default();
         let intent = read_intent(&mut top, scenario.as_ref(), &expect);
         check_rules(&top, &rules, &proxies);
+        if problems.borrow().is_empty() {
+            problems.borrow_mut().extend(rules::check::couples(&rules));
+        }
         top.finish();
         let plan = intent.and_then(|intent| {
             let refused = |refusals: Vec<_>| problems.borrow_mut().extend(plan::problems(&refusals, file, document));

@@ -20,7 +20,9 @@ mod latency;
 mod slow_body;
 mod timeout;
 
+use std::cell::RefCell;
 use std::fmt::Debug;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{HeaderMap, Method, StatusCode};
@@ -28,7 +30,7 @@ use http::{HeaderMap, Method, StatusCode};
 pub use effect::{Answer, BodyEffect, CloseHow, Cut, HangEnd, RequestEffect, ResponseEffect, Side, Terminal};
 
 use self::toxics::{Stream, Toxic};
-use crate::diagnostics::{Reader, nearest};
+use crate::diagnostics::{Node, Reader, nearest};
 use crate::dice::Dice;
 
 /// What a rule or a fault may look at in a request. The path is raw: no decoding, no normalisation.
@@ -44,6 +46,17 @@ pub struct RequestView<'a> {
     pub query: Option<&'a str>,
     /// The headers as sent.
     pub headers: &'a HeaderMap,
+    /// The address that the request came from; absent where there is none, as in an explanation.
+    pub client: Option<IpAddr>,
+    /// The body, if it is JSON and a rule had it read before anything was decided.
+    pub json: Option<&'a serde_json::Value>,
+}
+
+impl<'a> RequestView<'a> {
+    /// A request of which only this is known.
+    pub fn of(method: &'a Method, path: &'a str, headers: &'a HeaderMap) -> Self {
+        Self { method, host: "", path, query: None, headers, client: None, json: None }
+    }
 }
 
 /// What a fault may look at in a response of the upstream.
@@ -116,6 +129,15 @@ pub fn compile(mut reader: Reader<'_>, owner: &str) -> Option<(&'static Kind, Ar
     fault.filter(|_| problems.borrow().0.len() == before).map(|fault| (kind, fault))
 }
 
+/// The keys that a kind's reader asks for, `kind` aside, as its own example shows.
+pub fn keys(kind: &Kind) -> Vec<&'static str> {
+    let problems = RefCell::default();
+    let Ok(node) = Node::from_toml(kind.name, kind.example) else { return Vec::new() };
+    let mut reader = Reader::new(kind.name, &node, "", &problems);
+    let _ = (kind.compile)(&mut reader);
+    reader.known().to_vec()
+}
+
 fn known_kinds(written: &str) -> String {
     let names = KINDS.iter().map(|kind| kind.name);
     match nearest(written, names.clone()) {
@@ -169,7 +191,7 @@ mod testing {
     }
 
     pub(super) fn request() -> RequestView<'static> {
-        RequestView { method: &Method::GET, host: "h", path: "/", query: None, headers: &HEADERS }
+        RequestView { host: "h", ..RequestView::of(&Method::GET, "/", &HEADERS) }
     }
 
     pub(super) fn response() -> ResponseView<'static> {

@@ -1,5 +1,7 @@
 //! The client's side of one exchange: what it says, what it is told, and whether it is still there.
 
+use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,11 +60,13 @@ pub(super) struct Client {
     half_open: bool,
     /// Something of its body has been read.
     has_spoken: bool,
+    /// What was read of it ahead of the exchange, and is yet to be heard there.
+    early: VecDeque<Said>,
 }
 
 impl Client {
     pub(super) fn new(session: ServerSession, control: Arc<Control>, shutdown: ShutdownWatch, half_open: bool) -> Self {
-        Self { session, control, shutdown, frames: None, half_open, has_spoken: false }
+        Self { session, control, shutdown, frames: None, half_open, has_spoken: false, early: VecDeque::new() }
     }
 
     /// Its request's head. Only after [`session`](Self::session) has read it.
@@ -89,9 +93,44 @@ impl Client {
         self.control.is_secure()
     }
 
-    /// All of its body has been read, or it has none.
+    /// All of its body has been read and heard, or it has none.
     pub(super) fn is_request_done(&mut self) -> bool {
-        self.session.is_body_done()
+        self.early.is_empty() && self.session.is_body_done()
+    }
+
+    /// The address that it comes from.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.control.peer()
+    }
+
+    /// Reads its body ahead of the exchange: all of it, if that is at most `limit` bytes and comes within `patience`,
+    /// else nothing is known of it. The exchange hears everything as if it had not been read. One that waits to be told
+    /// to send its body is not told here.
+    pub(super) async fn read_ahead(&mut self, limit: usize, patience: Duration) -> Option<Vec<u8>> {
+        if self.awaits_continue() {
+            return None;
+        }
+        let deadline = clock::now() + patience;
+        let mut body = Vec::new();
+        while !self.session.is_body_done() && body.len() <= limit {
+            let said = tokio::select! {
+                said = Inlet::Body(&mut self.session, &mut self.has_spoken).heard() => said,
+                () = clock::sleep_until(deadline) => return None,
+            };
+            match &said {
+                Said::Piece(bytes) => body.extend_from_slice(bytes),
+                Said::End => break,
+                Said::Nonsense | Said::Left => {
+                    self.early.push_back(said);
+                    return None;
+                }
+            }
+            self.early.push_back(said);
+        }
+        if !self.early.is_empty() && self.session.is_body_done() {
+            self.early.push_back(Said::End);
+        }
+        (body.len() <= limit).then_some(body)
     }
 
     /// It waits to be told to send its body (RFC 9110 section 10.1.1), and has sent none of it.
@@ -187,6 +226,7 @@ impl Client {
             None => Outlet::Wire(&self.control),
         };
         let inlet = match want {
+            Want::Body if !self.early.is_empty() => Inlet::Early(&mut self.early),
             Want::Body => Inlet::Body(&mut self.session, &mut self.has_spoken),
             Want::Presence if !is_h2 => Inlet::Wire(&self.control, self.half_open),
             // Once the head is out, it is the outlet that hears of a reset.
@@ -279,6 +319,7 @@ impl Client {
 
 /// Where the client is heard.
 pub(super) enum Inlet<'a> {
+    Early(&'a mut VecDeque<Said>),
     Body(&'a mut ServerSession, &'a mut bool),
     Wire(&'a Control, bool),
     Stream(&'a mut ServerSession),
@@ -289,6 +330,7 @@ impl Inlet<'_> {
     /// The next thing that the client does. Can be cancelled: nothing read is lost.
     pub(super) async fn heard(self) -> Said {
         match self {
+            Self::Early(early) => early.pop_front().unwrap_or(Said::Left),
             Self::Body(session, has_spoken) => match session.read_request_body().await {
                 Ok(Some(bytes)) => {
                     *has_spoken = true;

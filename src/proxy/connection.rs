@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::server::ShutdownWatch;
@@ -20,7 +21,7 @@ use super::visit::{End, Visit};
 use super::wire::Control;
 use crate::clock;
 use crate::rules::Plan;
-use crate::telemetry::events::{ExchangeEvent, ExchangeOutcome, Trouble};
+use crate::telemetry::events::{ExchangeEvent, ExchangeOutcome, TraceParent, Trouble};
 
 /// How long the rest of a request body is read and dropped after an early answer, for the sake of keep-alive.
 const SWALLOW: Duration = Duration::from_secs(5);
@@ -122,6 +123,7 @@ impl Connection {
             duration: Duration::ZERO,
             upstream: None,
             injected: Duration::ZERO,
+            trace: None,
             marks: "",
             bytes: self.control.take_bytes(),
         });
@@ -142,9 +144,9 @@ impl HttpServerApp for Connection {
             return None;
         }
         let started = clock::now();
-        let (plan, route) = self.gateway.plan(&client);
-        let mut account =
-            Account { connection: self, client: &mut client, visit: Visit::new(plan, route, started), end: None };
+        let visit = Visit::new(Plan::none(), None, started);
+        let mut account = Account { connection: self, client: &mut client, visit, end: None };
+        (account.visit.plan, account.visit.route) = self.gateway.plan(account.client).await;
         let end = self.gateway.serve(account.client, &mut account.visit).await;
         account.end = Some(end);
         drop(account);
@@ -167,6 +169,13 @@ impl HttpServerApp for Connection {
             .initial_connection_window_size(H2_WINDOWS.1);
         Some(options)
     }
+}
+
+/// Where the request stands in a trace, if it says so, and only once (W3C Trace Context, section 3.2.1).
+fn trace_parent(head: &RequestHeader) -> Option<TraceParent<'_>> {
+    let mut fields = head.headers.get_all("traceparent").iter();
+    let (first, second) = (fields.next()?, fields.next());
+    TraceParent::parse(first.to_str().ok()?).filter(|_| second.is_none())
 }
 
 /// Tells everybody who listens how a request went, also if its connection is cut in the middle of it.
@@ -197,6 +206,7 @@ impl Drop for Account<'_> {
             duration: clock::now() - visit.started,
             upstream: visit.upstream,
             injected: visit.injected,
+            trace: trace_parent(head),
             marks: &visit.marks,
             bytes: control.take_bytes(),
         });

@@ -11,9 +11,10 @@ use super::exchange::{self, Exchanged};
 use super::pool::{Pool, Wanted};
 use super::router::Router;
 use super::visit::{End, Visit};
-use super::{answer, view};
+use super::{answer, body, view};
 use crate::config::{HalfClose, ProxyConfig};
-use crate::rules::{Plan, Store};
+use crate::faults::RequestView;
+use crate::rules::{Plan, RuleSet, Store};
 use crate::telemetry::events::{Observer, Trouble};
 use crate::tls::ServerTls;
 
@@ -82,11 +83,42 @@ impl Gateway {
 
     /// What this request will suffer, and its route. One load of the rule set for the whole request: an edit never
     /// changes it half way.
-    pub(super) fn plan(&self, client: &Client) -> (Plan, Option<usize>) {
-        let view = view::request(client.request());
+    pub(super) async fn plan(&self, client: &mut Client) -> (Plan, Option<usize>) {
+        let route = self.router.route(&view::of(client));
+        match self.plan_by_head(client) {
+            Ok(plan) => (plan, route),
+            Err((rules, limit)) => {
+                let json = body::json(client, limit, self.config.timeouts.read).await;
+                let view = RequestView { json: json.as_ref(), ..view::of(client) };
+                (self.plan_by(&rules, &view), route)
+            }
+        }
+    }
+
+    /// Most requests are decided by their heads. Else the set that decides, and how much of the body it has to see: a
+    /// body is waited for only if a rule lacks nothing else.
+    fn plan_by_head(&self, client: &Client) -> Result<Plan, (Arc<RuleSet>, u64)> {
         let rules = self.rules.load();
-        let plan = if rules.is_empty() { Plan::none() } else { rules.plan(self.name(), &view) };
-        (plan, self.router.route(&view))
+        if rules.is_empty() && self.config.client_faults.is_none() {
+            return Ok(Plan::none());
+        }
+        let view = view::of(client);
+        match rules.body_limit(self.name(), &view) {
+            None => Ok(self.plan_by(&rules, &view)),
+            Some(limit) => Err((Arc::clone(&rules), limit)),
+        }
+    }
+
+    fn plan_by(&self, rules: &RuleSet, view: &RequestView<'_>) -> Plan {
+        let mut plan = rules.plan(self.name(), view);
+        if let Some(allowed) = &self.config.client_faults
+            && let Err(problems) = rules.ask(allowed, view, &mut plan)
+        {
+            for problem in &problems.0 {
+                tracing::info!(proxy = self.name(), "a client asks for a fault that is none: {problem}");
+            }
+        }
+        plan
     }
 
     /// Serves one request whose head has been read.
@@ -97,7 +129,7 @@ impl Gateway {
         }
         // Faults of the request side come first: the upstream must not see a request that they stop.
         if !visit.plan.is_empty() {
-            let course = visit.plan.request_course(&view::request(client.request()));
+            let course = visit.plan.request_course(&view::of(client));
             let next = Box::pin(enforce::suffer(self, client, visit, &course.delays, &course.terminals)).await;
             if let Next::Ended(end) = next {
                 return end;

@@ -53,7 +53,8 @@ pub(super) struct Pool {
 /// What is there to be lent.
 #[derive(Default)]
 struct Kept {
-    h1: HashMap<SocketAddr, Vec<Idle>>,
+    /// Few addresses: looking through them is quicker than hashing.
+    h1: Vec<(SocketAddr, Vec<Idle>)>,
     h2: HashMap<SocketAddr, Vec<Shared>>,
     /// Addresses that turned a protocol down when it was offered alone, or preferred the other one.
     not_h1: HashSet<SocketAddr>,
@@ -258,7 +259,7 @@ impl Pool {
     fn take_idle(&self, address: SocketAddr, certainly: bool) -> Option<Arc<Control>> {
         let now_age = self.upstream.age();
         let mut kept = self.kept();
-        let kept = kept.h1.get_mut(&address)?;
+        let (_, kept) = kept.h1.iter_mut().find(|(kept_for, _)| *kept_for == address)?;
         let limit = self.upstream.timeouts().idle;
         while let Some(Idle { control, since, age }) = kept.pop() {
             if age == now_age && since.elapsed() < limit && control.is_quiet(certainly) {
@@ -270,9 +271,11 @@ impl Pool {
 
     fn keep(&self, control: Arc<Control>, origin: Origin) {
         let mut kept = self.kept();
-        let kept = kept.h1.entry(origin.address).or_default();
-        if kept.len() < KEPT {
-            kept.push(Idle { control, since: clock::now(), age: origin.age });
+        let one = Idle { control, since: clock::now(), age: origin.age };
+        match kept.h1.iter_mut().find(|(kept_for, _)| *kept_for == origin.address) {
+            Some((_, kept)) if kept.len() < KEPT => kept.push(one),
+            Some(_) => {}
+            None => kept.h1.push((origin.address, vec![one])),
         }
     }
 
@@ -280,11 +283,11 @@ impl Pool {
     pub(super) fn sweep(&self) {
         let (limit, now_age) = (self.upstream.timeouts().idle, self.upstream.age());
         let kept = &mut *self.kept();
-        kept.h1.retain(|_, kept| {
+        kept.h1.retain_mut(|(_, kept)| {
             kept.retain(|idle| idle.age == now_age && idle.since.elapsed() < limit && idle.control.is_quiet(false));
             !kept.is_empty()
         });
-        kept.not_h2.retain(|address| kept.h1.contains_key(address)); // in time it is asked again
+        kept.not_h2.retain(|address| kept.h1.iter().any(|(kept_for, _)| kept_for == address)); // asked again in time
         kept.h2.retain(|_, kept| {
             // Without its last reference a connection says goodbye when its streams have ended.
             kept.retain(|Shared { connection, used, age }| {

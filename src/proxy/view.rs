@@ -2,16 +2,20 @@
 
 use pingora::http::{RequestHeader, ResponseHeader};
 
+use super::client::Client;
 use crate::faults::{RequestView, ResponseView};
 
-/// What rules and faults may look at in a request.
-pub(super) fn request(head: &RequestHeader) -> RequestView<'_> {
+/// What rules and faults may look at in a client's request.
+pub(super) fn of(client: &Client) -> RequestView<'_> {
+    RequestView { client: client.address(), ..request(client.request()) }
+}
+
+/// What a head says by itself.
+fn request(head: &RequestHeader) -> RequestView<'_> {
     RequestView {
-        method: &head.method,
         host: host(head),
-        path: head.uri.path(),
         query: head.uri.query(),
-        headers: &head.headers,
+        ..RequestView::of(&head.method, head.uri.path(), &head.headers)
     }
 }
 

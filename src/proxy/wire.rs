@@ -13,24 +13,20 @@
 //! closes and resets, for which pingora has no calls.
 
 mod cipher;
+mod plumbing;
 mod secure;
 
 use std::io::{self, ErrorKind, IoSlice};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
-use pingora::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
-    raw_connect::ProxyDigest,
-};
+use pingora::protocols::SocketDigest;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use self::cipher::Cipher;
@@ -68,6 +64,8 @@ pub(super) struct Control {
     /// What of `received` and `sent` has been told.
     told: (AtomicU64, AtomicU64),
     digest: Arc<SocketDigest>,
+    /// Whose address the other end has.
+    peer: Option<IpAddr>,
     watchdog: Mutex<Watchdog>,
 }
 
@@ -96,6 +94,7 @@ impl Control {
         let _ = socket.set_nodelay(true);
         Arc::new(Self {
             digest: Arc::new(SocketDigest::from_raw_fd(socket.as_raw_fd())),
+            peer: socket.peer_addr().ok().map(|address| address.ip().to_canonical()),
             socket,
             secure: cipher.is_some(),
             pile: Mutex::new(Pile { out: BytesMut::new(), cipher }),
@@ -111,6 +110,11 @@ impl Control {
     /// The connection as pingora's IO. One at a time: two would read each other's bytes.
     pub(super) fn wire(self: &Arc<Self>) -> Box<Wire> {
         Box::new(Wire(self.clone()))
+    }
+
+    /// The address of the other end, without its port.
+    pub(super) fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 
     /// The connection's timer, which the requests of a connection hand on to each other; a new one while it is lent.
@@ -356,129 +360,4 @@ fn peek(fd: RawFd) -> io::Result<usize> {
     // SAFETY: the buffer is one byte long, as said; the descriptor is open as long as the control that asks.
     let n = unsafe { libc::recv(fd, byte.as_mut_ptr().cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT) };
     if n < 0 { Err(io::Error::last_os_error()) } else { Ok(n.unsigned_abs()) }
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.0.secure {
-            return self.0.poll_read_secure(cx, buf);
-        }
-        let Control { socket, received, .. } = &*self.0;
-        loop {
-            ready!(socket.poll_read_ready(cx))?;
-            let room = buf.remaining();
-            match socket.try_read_buf(buf) {
-                Ok(n) => {
-                    received.fetch_add(n as u64, Relaxed);
-                    if 0 < n && n < room {
-                        // A short read has emptied the socket: saying so spares the next read a system call.
-                        let _ = socket.try_io(Interest::READABLE, || Err::<(), _>(ErrorKind::WouldBlock.into()));
-                    }
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-    }
-}
-
-impl Wire {
-    fn is_framed(&self) -> bool {
-        self.0.framed.load(Relaxed)
-    }
-
-    /// HTTP/2's way of writing: as much as the socket takes, as soon as it takes any.
-    fn poll_send(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        if self.0.secure {
-            return self.0.poll_send_secure(cx, slices);
-        }
-        loop {
-            ready!(self.0.socket.poll_write_ready(cx))?;
-            match self.0.socket.try_write_vectored(slices) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                sent => return Poll::Ready(self.0.count_sent(sent)),
-            }
-        }
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        if self.is_framed() {
-            return self.poll_send(cx, &[IoSlice::new(data)]);
-        }
-        Poll::Ready(self.0.put(data).map(|()| data.len()))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        if self.is_framed() {
-            return self.poll_send(cx, slices);
-        }
-        let taken = slices.iter().try_fold(0, |sum, slice| self.0.put(slice).map(|()| sum + slice.len()));
-        Poll::Ready(taken)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    /// On HTTP/1 nothing to do: the exchange decides when the buffer leaves. On HTTP/2 only a cipher holds anything.
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_framed() && self.0.secure { self.0.poll_flush_secure(cx) } else { Poll::Ready(Ok(())) }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let _ = self.0.nudge();
-        self.0.farewell();
-        Poll::Ready(SockRef::from(&self.0.socket).shutdown(std::net::Shutdown::Write))
-    }
-}
-
-#[async_trait]
-impl Shutdown for Wire {
-    async fn shutdown(&mut self) {
-        let _ = tokio::io::AsyncWriteExt::shutdown(self).await;
-    }
-}
-
-#[async_trait]
-impl Peek for Wire {
-    /// Says what [`Control::detect_h2`] found out, which must have run before.
-    async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
-        if self.is_framed() && buf.len() == H2_PREFACE.len() {
-            buf.copy_from_slice(H2_PREFACE);
-        }
-        Ok(true)
-    }
-}
-
-impl UniqueID for Wire {
-    fn id(&self) -> i32 {
-        self.0.socket.as_raw_fd()
-    }
-}
-
-impl Ssl for Wire {}
-
-impl GetTimingDigest for Wire {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        Vec::new()
-    }
-}
-
-impl GetProxyDigest for Wire {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        None
-    }
-}
-
-impl GetSocketDigest for Wire {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        Some(self.0.digest.clone())
-    }
 }

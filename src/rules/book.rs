@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use super::index::Index;
+use super::asked::Asking;
 use super::layer::Layer;
-use super::set::{LayerRules, LayerSet, NOT_LIVE, Rule, RuleSet};
+use super::layer_book::LayerBook;
+use super::matcher::Conditions;
+use super::schedule::{Origin, Schedule};
+use super::set::{Rule, RuleSet};
 use super::spec::RuleSpec;
 use super::state::{Counts, ReleaseCell, State};
 use super::status::LedgerRow;
@@ -18,23 +22,64 @@ pub(super) struct Entry {
     pub(super) expired: bool,
     /// The beginning of the lease.
     pub(super) since: Instant,
+    /// When it last became enabled.
+    pub(super) enabled_at: Instant,
+    /// What its schedule is counted from.
+    pub(super) origin: Option<Origin>,
+    /// How often its schedule has come to an end, as far as those who suffered were released.
+    pub(super) ends: u64,
+    /// It is about to be released without being turned off.
+    pub(super) reopens: bool,
 }
 
 impl Entry {
+    pub(super) fn is_in(&self, group: &str) -> bool {
+        self.rule.spec.groups.iter().any(|own| own == group)
+    }
+
     pub(super) fn is_live(&self) -> bool {
         self.enabled && !self.expired
+    }
+
+    /// Turns it on: its schedule begins, and a lease that had run out begins anew.
+    pub(super) fn enable(&mut self, now: Instant) {
+        if std::mem::take(&mut self.expired) {
+            self.since = now;
+        } else if self.enabled {
+            return;
+        }
+        self.enabled = true;
+        self.begin_schedule(now);
+    }
+
+    fn begin_schedule(&mut self, now: Instant) {
+        let schedule = &self.rule.spec.schedule;
+        self.enabled_at = now;
+        self.ends = 0;
+        self.origin = (*schedule != Schedule::default()).then(|| schedule.origin(now, SystemTime::now()));
+        if let Some(origin) = self.origin {
+            self.ends = schedule.ends(origin, now);
+        }
+    }
+
+    /// Whether its schedule has come to an end since this was last asked.
+    pub(super) fn came_to_an_end(&mut self, now: Instant) -> bool {
+        let Some(origin) = self.origin.filter(|_| self.is_live()) else { return false };
+        let ends = self.rule.spec.schedule.ends(origin, now);
+        ends > std::mem::replace(&mut self.ends, ends)
+    }
+
+    /// When something ends by itself: its lease, or this time of its schedule.
+    pub(super) fn next_end(&self, now: Instant) -> Option<Instant> {
+        let origin = self.origin.filter(|_| self.is_live());
+        let rest = origin.and_then(|origin| self.rule.spec.schedule.next_end(origin, now));
+        [self.until().filter(|_| !self.expired), rest].into_iter().flatten().min()
     }
 
     /// When the lease runs out.
     pub(super) fn until(&self) -> Option<Instant> {
         self.rule.spec.lease.map(|lease| self.since + lease)
     }
-}
-
-/// One layer: its entries in composition order, and the form in which sets share them.
-pub(super) struct LayerBook {
-    pub(super) entries: Vec<Entry>,
-    set: LayerSet,
 }
 
 /// A rule that no set to come knows, but that requests may still suffer.
@@ -49,6 +94,10 @@ struct Leaving {
 pub(super) struct Book {
     pub(super) generation: u64,
     pub(super) off: bool,
+    /// Requests that all rules spare.
+    pub(super) excludes: Arc<[Conditions]>,
+    /// What clients ask for themselves.
+    pub(super) asking: Arc<Asking>,
     pub(super) layers: BTreeMap<Layer, LayerBook>,
     leaving: Vec<Leaving>,
     /// What became of rules that are gone for good.
@@ -72,7 +121,7 @@ impl Book {
             let old = before.remove(&spec.name);
             let was_live = old.as_ref().is_some_and(Entry::is_live);
             let entry = match old {
-                Some(old) if old.rule.spec.same_content(&spec) => succeed(&old, spec),
+                Some(old) if old.rule.spec.same_content(&spec) => succeed(old, spec, now),
                 old => {
                     let release = old.as_ref().map(|old| Arc::clone(&old.rule.release)).unwrap_or_default();
                     old.into_iter().for_each(|old| self.leave(layer, &old));
@@ -89,14 +138,7 @@ impl Book {
             self.leave(layer, &gone);
         }
         if !entries.is_empty() {
-            let rules = LayerRules {
-                index: Index::new(entries.iter().map(|entry| &entry.rule.spec)),
-                rules: entries.iter().map(|entry| Arc::clone(&entry.rule)).collect(),
-            };
-            let set = LayerSet { body: Arc::new(rules), live: Arc::new([]) };
-            let mut book = LayerBook { entries, set };
-            book.set_live();
-            self.layers.insert(layer.clone(), book);
+            self.layers.insert(layer.clone(), LayerBook::new(entries));
         }
         to_release
     }
@@ -114,8 +156,15 @@ impl Book {
     /// The set as the book now stands.
     pub(super) fn set(&mut self, seed: u64, born: Instant) -> Arc<RuleSet> {
         self.generation += 1;
-        let layers = self.layers.values().map(|layer| layer.set.clone()).collect();
-        Arc::new(RuleSet::new(self.generation, seed, self.off, born, layers))
+        let layers = self.layers.values().map(LayerBook::set).collect();
+        Arc::new(RuleSet::new(
+            self.generation,
+            (seed, born),
+            self.off,
+            Arc::clone(&self.excludes),
+            &self.asking,
+            layers,
+        ))
     }
 
     /// Keeps a set that was replaced until no request holds it any more.
@@ -150,7 +199,8 @@ impl Book {
     /// Hits of all layers that are active, of rules that are gone too.
     pub(super) fn total_active(&self) -> u64 {
         let entries = self.layers.values().flat_map(|layer| &layer.entries).map(|entry| entry.rule.state.active());
-        entries.chain(self.leaving.iter().map(|leaving| leaving.state.active())).sum()
+        let asked = self.asking.slots().iter().map(|slot| slot.state.active());
+        entries.chain(self.leaving.iter().map(|leaving| leaving.state.active())).chain(asked).sum()
     }
 
     /// The figures of every rule and kind that anything happened to.
@@ -168,6 +218,9 @@ impl Book {
                 add(&spec.name, &kinds, &entry.rule.state);
             }
         }
+        for slot in self.asking.slots() {
+            add(&slot.name, &[slot.kind], &slot.state);
+        }
         for leaving in &self.leaving {
             add(&leaving.name, &leaving.kinds, &leaving.state);
         }
@@ -178,25 +231,32 @@ impl Book {
     }
 }
 
-impl LayerBook {
-    /// Brings the list of epochs up to date with the entries.
-    pub(super) fn set_live(&mut self) {
-        let epoch = |entry: &Entry| if entry.is_live() { entry.rule.release.epoch() } else { NOT_LIVE };
-        self.set.live = self.entries.iter().map(epoch).collect();
-    }
-}
-
 /// The same content again: everything goes on, only where it was written and a changed `enabled` are new.
-fn succeed(old: &Entry, spec: RuleSpec) -> Entry {
-    let enabled = if spec.enabled == old.rule.spec.enabled { old.enabled } else { spec.enabled };
-    let rule = Rule::new(spec, Arc::clone(&old.rule.state), Arc::clone(&old.rule.release));
-    Entry { rule: Arc::new(rule), enabled, expired: old.expired, since: old.since }
+fn succeed(mut old: Entry, spec: RuleSpec, now: Instant) -> Entry {
+    let switched = (spec.enabled != old.rule.spec.enabled).then_some(spec.enabled);
+    old.rule = Arc::new(Rule::new(spec, Arc::clone(&old.rule.state), Arc::clone(&old.rule.release)));
+    match switched {
+        // A lease that has run out stays so: what is written is not a wish of this moment.
+        Some(true) if !old.enabled => {
+            old.enabled = true;
+            old.begin_schedule(now);
+        }
+        Some(enabled) => old.enabled = enabled,
+        None => {}
+    }
+    old
 }
 
 /// A new rule, or a new content under a known name.
 fn begin(spec: RuleSpec, release: Arc<ReleaseCell>, now: Instant) -> Entry {
     let (enabled, state) = (spec.enabled, Arc::new(State::new(spec.faults.len())));
-    Entry { rule: Arc::new(Rule::new(spec, state, release)), enabled, expired: false, since: now }
+    let rule = Arc::new(Rule::new(spec, state, release));
+    let mut entry =
+        Entry { rule, enabled, expired: false, since: now, enabled_at: now, origin: None, ends: 0, reopens: false };
+    if enabled {
+        entry.begin_schedule(now);
+    }
+    entry
 }
 
 /// The figures of each kind of fault of a rule, kinds that stand in it twice added up.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::spec::RuleSpec;
-use crate::diagnostics::{Problem, Problems};
+use crate::diagnostics::{Problem, Problems, nearest};
 use crate::units::show_share;
 
 /// What `[safety]` allows a rule to do.
@@ -57,6 +57,33 @@ pub fn duplicates(rules: &[RuleSpec]) -> Problems {
     problems
 }
 
+/// Every rule that is coupled with one that is not there, or with itself, be it over others; for all rules of one layer.
+pub fn couples(rules: &[RuleSpec]) -> Problems {
+    let mut problems = Problems::default();
+    if rules.iter().all(|rule| rule.trigger.with.is_none()) {
+        return problems;
+    }
+    let by_name: HashMap<&str, &RuleSpec> = rules.iter().map(|rule| (&*rule.name, rule)).collect();
+    let partner = |rule: &RuleSpec| rule.trigger.with.as_deref().and_then(|with| by_name.get(with).copied());
+    for rule in rules {
+        let Some(with) = rule.trigger.with.as_deref() else { continue };
+        if partner(rule).is_none() {
+            let cure = match nearest(with, by_name.keys().copied()) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => "it must be in the same layer: rule files, API, or the same experiment".to_owned(),
+            };
+            problems.0.push(problem(rule, format!("trigger: with: there is no rule \"{with}\""), &cure));
+            continue;
+        }
+        let chain = std::iter::successors(partner(rule), |next| partner(next));
+        if chain.take(rules.len()).any(|next| next.name == rule.name) {
+            let message = format!("trigger: with: \"{with}\" waits for this rule in turn");
+            problems.0.push(problem(rule, message, "one of them must decide by itself"));
+        }
+    }
+    problems
+}
+
 pub(super) fn problem(rule: &RuleSpec, message: String, cure: &str) -> Problem {
     Problem {
         file: rule.origin.file.to_string(),
@@ -102,5 +129,19 @@ mod tests {
             problems,
             "r.toml:7: rule \"a\": has the name of the rule at r.toml:1 (names are unique within a layer)"
         );
+    }
+
+    #[test]
+    fn a_couple_that_cannot_be_is_found() {
+        let with = |name: &str, other: &str| rule(name, &format!("trigger = {{ with = \"{other}\" }}"));
+        let told = |toml: &str| couples(&rules(toml)).to_string();
+        assert_eq!(told(&(rule("a", "") + &with("b", "a") + &with("c", "b"))), "");
+        assert_eq!(
+            told(&(rule("slow", "") + &with("b", "slo"))),
+            "r.toml:7: rule \"b\": trigger: with: there is no rule \"slo\" (did you mean \"slow\"?)"
+        );
+        assert!(told(&with("a", "a")).contains("\"a\" waits for this rule in turn"));
+        assert_eq!(told(&(with("a", "b") + &with("b", "c") + &with("c", "a"))).lines().count(), 3);
+        assert_eq!(told(&(with("a", "b") + &with("b", "c") + &with("c", "b"))).lines().count(), 2, "a only looks on");
     }
 }

@@ -53,28 +53,66 @@ impl RuleSet {
             return plan;
         }
         let headers = HeaderMap::new();
-        let request = RequestView { method: &Method::CONNECT, host: "", path: "", query: None, headers: &headers };
+        let request = RequestView {
+            method: &Method::CONNECT,
+            host: "",
+            path: "",
+            query: None,
+            headers: &headers,
+            client: None,
+            json: None,
+        };
         for layer in self.layers() {
-            for (rule, &epoch) in layer.body.rules.iter().zip(&*layer.live) {
-                let id = (rule.state.id, epoch);
-                if epoch == NOT_LIVE || !rule.spec.acts_on_connections_of(proxy) || seen.0.contains(&id) {
+            if seen.0.is_empty() {
+                layer.saw_traffic(proxy);
+            }
+            let mut is_coupled = false;
+            for (number, (rule, live)) in layer.body.rules.iter().zip(&*layer.live).enumerate() {
+                let id = (rule.state.id, live.epoch);
+                let concerns = live.epoch != NOT_LIVE && rule.spec.acts_on_connections_of(proxy);
+                // One that rests is held against the connection when it begins to act.
+                if !concerns || seen.0.contains(&id) || self.chance(live).rests(rule) {
                     continue;
                 }
                 seen.0.push(id);
-                self.consider(&mut plan, rule, epoch, &request);
+                let partner = layer.body.partners.get(number).copied().flatten();
+                is_coupled |= partner.is_some();
+                let partner = partner.and_then(|partner| layer.body.rules.get(partner as usize));
+                self.consider(&mut plan, rule, live, partner, &request);
+            }
+            if is_coupled {
+                plan.settle_couples();
             }
         }
         plan
     }
 
-    /// Whether any live rule can hit connections of this proxy.
-    pub fn has_rules_for_connections_of(&self, proxy: &str) -> bool {
-        let live = |layer: &super::set::LayerSet| {
-            let mut rules = layer.body.rules.iter().zip(&*layer.live);
-            rules.any(|(rule, epoch)| *epoch != NOT_LIVE && rule.spec.acts_on_connections_of(proxy))
-        };
-        !self.is_empty() && self.layers().iter().any(live)
+    /// Which live rules can hit connections of this proxy.
+    pub fn concern(&self, proxy: &str) -> Concern {
+        let mut concern = Concern::default();
+        if self.is_empty() {
+            return concern;
+        }
+        for layer in self.layers() {
+            for (rule, live) in layer.body.rules.iter().zip(&*layer.live) {
+                if live.epoch != NOT_LIVE && rule.spec.acts_on_connections_of(proxy) {
+                    let rests = self.chance(live).rests(rule);
+                    concern.acting += usize::from(!rests);
+                    concern.resting += usize::from(rests);
+                }
+            }
+        }
+        concern
     }
+}
+
+/// How many rules concern the connections of a proxy at this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Concern {
+    /// They act.
+    pub acting: usize,
+    /// Their schedule lets them rest.
+    pub resting: usize,
 }
 
 impl Plan {
@@ -143,8 +181,7 @@ mod tests {
             + &rule("http", "proxy = \"db\"\nmatch = { path = \"/\" }");
         store.replace(&Layer::File, rules(&all));
         assert!(store.load().plan_connection("db", &mut Seen::default()).is_empty());
-        assert!(!store.load().has_rules_for_connections_of("db"));
-        assert!(!store.load().has_rules_for_connections_of("any"));
+        assert_eq!(store.load().concern("db"), Concern::default());
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
+use super::matcher::Conditions;
 use super::odds::odds;
-use super::spec::RuleSpec;
+use super::spec::{RuleSpec, Spared};
 use crate::faults::{RequestView, ResponseView};
 use crate::units::{show_duration, show_share};
 
@@ -64,18 +64,27 @@ pub struct ExplainedFault {
     pub share: f64,
 }
 
-/// Holds a request to `proxy` against rules in composition order. An answer of the upstream is taken to be a plain 200.
+/// What is taken for granted in an explanation.
+#[derive(Debug, Clone, Copy)]
+pub struct Supposed<'a> {
+    /// The upstream's answer.
+    pub response: ResponseView<'a>,
+    /// `[rules] exclude`.
+    pub excludes: &'a [Conditions],
+}
+
+/// Holds a request to `proxy` against rules in composition order.
 pub fn explain<'a>(
     rules: impl IntoIterator<Item = &'a RuleSpec>,
     proxy: &str,
     request: &RequestView<'_>,
+    supposed: &Supposed<'_>,
 ) -> Explanation {
-    let headers = HeaderMap::new();
-    let response = ResponseView { status: StatusCode::OK, headers: &headers };
+    let response = &supposed.response;
     let rules: Vec<&RuleSpec> = rules.into_iter().collect();
-    let spared: Vec<_> = rules.iter().map(|rule| rule.spares(proxy, request)).collect();
+    let spared: Vec<_> = rules.iter().map(|rule| spares(rule, proxy, request, supposed)).collect();
     let acting = rules.iter().zip(&spared).filter(|(rule, spared)| rule.enabled && spared.is_none());
-    let odds = odds(&acting.map(|(rule, _)| *rule).collect::<Vec<_>>(), request, &response);
+    let odds = odds(&acting.map(|(rule, _)| *rule).collect::<Vec<_>>(), request, response);
     let mut shares = odds.shares.into_iter();
     let explained = rules.iter().zip(spared).map(|(rule, spared)| {
         let verdict = match spared {
@@ -88,10 +97,24 @@ pub fn explain<'a>(
     Explanation { rules: explained.collect(), untouched: odds.untouched, exact: odds.exact }
 }
 
+fn spares<'a>(
+    rule: &'a RuleSpec,
+    proxy: &str,
+    request: &RequestView<'_>,
+    supposed: &Supposed<'_>,
+) -> Option<Spared<'a>> {
+    let globally = || supposed.excludes.iter().any(|conditions| conditions.hold(request)).then_some(Spared::Globally);
+    let by_answer = || {
+        let wanted = rule.matching.response.as_ref()?;
+        (!wanted.hold(&supposed.response)).then_some(Spared::Response)
+    };
+    rule.spares(proxy, request).or_else(globally).or_else(by_answer)
+}
+
 fn matches(rule: &RuleSpec, shares: &[f64]) -> Verdict {
     let mut when = format!("hits {}", rule.trigger.describe());
-    if let Some(limit) = rule.concurrent {
-        when.push_str(&format!(", at most {limit} at once"));
+    for part in [rule.limits.describe(), rule.schedule.describe()].iter().filter(|part| !part.is_empty()) {
+        when.push_str(&format!(", {part}"));
     }
     if let Some(lease) = rule.lease {
         when.push_str(&format!(", for {} unless renewed", show_duration(lease)));
@@ -127,7 +150,15 @@ impl fmt::Display for Explanation {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{Request, rule, rules};
+    use http::{HeaderMap, StatusCode};
+
     use super::*;
+
+    fn explain_plain(rules: &[RuleSpec], request: &Request) -> Explanation {
+        let headers = HeaderMap::new();
+        let response = ResponseView { status: StatusCode::OK, headers: &headers };
+        explain(rules, "p", &request.view(), &Supposed { response, excludes: &[] })
+    }
 
     #[test]
     fn an_explanation_reads_like_this() {
@@ -138,7 +169,7 @@ mod tests {
                 + &rule("second", "trigger = { probability = 0.5 }\nlimit = { concurrent = 7 }")
                 + "[[rule]]\nname = \"slow\"\n[[rule.fault]]\nkind = \"slow-body\"\nrate = \"1KiB/s\"\n"),
         );
-        let text = explain(&rules, "p", &Request::get("/").view()).to_string();
+        let text = explain_plain(&rules, &Request::get("/")).to_string();
         let expected = "\
 first (r.toml:1)
   matches: hits 50.0% of matches, for 10m00s unless renewed
@@ -161,7 +192,7 @@ slow (r.toml:27)
     #[test]
     fn an_explanation_is_json_too() {
         let rules = rules(&(rule("a", "") + &rule("b", "proxy = \"q\"")));
-        let json = serde_json::to_value(explain(&rules, "p", &Request::get("/").view())).unwrap();
+        let json = serde_json::to_value(explain_plain(&rules, &Request::get("/"))).unwrap();
         assert_eq!(json["rules"][0]["verdict"], "matches");
         assert_eq!(json["rules"][0]["faults"][0]["share"], 1.0);
         assert_eq!(json["rules"][1]["reason"], "it acts on another proxy");

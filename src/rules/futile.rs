@@ -8,8 +8,9 @@ use super::check::problem;
 use super::matcher::Conditions;
 use super::odds::odds;
 use super::path::PathPattern;
+use super::schedule::Schedule;
 use super::spec::RuleSpec;
-use super::trigger::Trigger;
+use super::trigger::{How, Trigger};
 use crate::diagnostics::{Problems, nearest};
 use crate::faults::{RequestView, ResponseView};
 
@@ -24,15 +25,25 @@ pub fn futile(rules: &[RuleSpec], proxies: &[&str]) -> Problems {
             let message = "spares everything that it matches".to_owned();
             problems.0.push(problem(rule, message, "make exclude narrower than match"));
         }
-        if rule.trigger == Trigger::Probability(0.0) {
+        if rule.trigger.how == How::Probability(0.0) {
             let message = "never triggers, its probability is 0".to_owned();
             problems.0.push(problem(rule, message, "enabled = false says so more plainly"));
+        } else if let Some(partner) = sleeping_partner(rules, rule) {
+            let message =
+                format!("never triggers: it goes with \"{}\" ({}), which is disabled", partner.name, partner.origin);
+            problems.0.push(problem(rule, message, "enable the other one too"));
         } else if let Some(winner) = winners.over(rules, at) {
             let message = format!("never acts: rule \"{}\" ({}) always wins", winner.name, winner.origin);
             problems.0.push(problem(rule, message, "give the other one a smaller probability or a narrower match"));
         }
     }
     problems
+}
+
+/// The disabled rule that an enabled one waits for. One that is not there at all is a mistake, told elsewhere.
+fn sleeping_partner<'a>(rules: &'a [RuleSpec], rule: &RuleSpec) -> Option<&'a RuleSpec> {
+    let with = rule.trigger.with.as_ref().filter(|_| rule.enabled)?;
+    rules.iter().find(|other| other.name == *with).filter(|partner| !partner.enabled)
 }
 
 fn unknown_proxies(rule: &RuleSpec, proxies: &[&str], problems: &mut Problems) {
@@ -48,11 +59,6 @@ fn unknown_proxies(rule: &RuleSpec, proxies: &[&str], problems: &mut Problems) {
 
 /// Whether an `exclude` that looks at nothing but paths covers every path of `matching`.
 fn covers(exclude: &Conditions, matching: &Conditions) -> bool {
-    let looks_at_paths_only = exclude.methods.is_empty()
-        && exclude.hosts.is_empty()
-        && exclude.headers.is_empty()
-        && exclude.query.is_empty()
-        && exclude.path_regexes.is_empty();
     let covered = |path: &PathPattern| {
         let text = path.to_string();
         let literal = !text.contains(['*', '{', '\\']);
@@ -61,7 +67,7 @@ fn covers(exclude: &Conditions, matching: &Conditions) -> bool {
             .iter()
             .any(|other| other == path || other.to_string() == "/**" || (literal && other.matches(&text)))
     };
-    looks_at_paths_only && !matching.paths.is_empty() && matching.paths.iter().all(covered)
+    exclude.looks_at_paths_only() && !matching.paths.is_empty() && matching.paths.iter().all(covered)
 }
 
 /// Rules that hit all they match, for good, by the text of their `match`: comparing each rule with each other one
@@ -75,8 +81,9 @@ impl Winners {
     fn among(rules: &[RuleSpec]) -> Self {
         let mut winners: HashMap<String, Vec<usize>> = HashMap::new();
         for (at, rule) in rules.iter().enumerate() {
-            let unlimited = rule.concurrent.is_none() && rule.lease.is_none() && rule.exclude.is_empty();
-            if unlimited && rule.enabled && rule.trigger == Trigger::Probability(1.0) {
+            let unlimited = rule.limits.is_none() && rule.lease.is_none() && rule.exclude.is_empty();
+            let at_all_times = rule.schedule == Schedule::default() && !rule.awaits_response();
+            if unlimited && at_all_times && rule.enabled && rule.trigger == Trigger::default() {
                 winners.entry(match_text(rule)).or_default().push(at);
             }
         }
@@ -120,7 +127,7 @@ fn reaches(other: &RuleSpec, rule: &RuleSpec) -> bool {
 /// Whether no fault of the `loser`-th of two rules ever acts when both hit.
 fn wins(rules: [&RuleSpec; 2], loser: usize) -> bool {
     let headers = HeaderMap::new();
-    let request = RequestView { method: &Method::GET, host: "", path: "/", query: None, headers: &headers };
+    let request = RequestView::of(&Method::GET, "/", &headers);
     let response = ResponseView { status: StatusCode::OK, headers: &headers };
     odds(&rules, &request, &response).shares.get(loser).is_some_and(|shares| shares.iter().all(|share| *share == 0.0))
 }

@@ -38,10 +38,10 @@ struct ByPath {
 }
 
 impl Index {
-    /// Numbers the rules from 0 in the order given.
-    pub(super) fn new<'a>(rules: impl IntoIterator<Item = &'a RuleSpec>) -> Self {
+    /// An index over these rules by their numbers, which ascend.
+    pub(super) fn new<'a>(rules: impl IntoIterator<Item = (u32, &'a RuleSpec)>) -> Self {
         let mut index = Self::default();
-        for (number, rule) in (0u32..).zip(rules) {
+        for (number, rule) in rules {
             match &rule.proxies {
                 None => index.any_proxy.insert(rule, number),
                 Some(proxies) => {
@@ -94,13 +94,27 @@ impl ByHost {
 impl ByPath {
     fn insert(&mut self, rule: &RuleSpec, number: u32) {
         if rule.matching.paths.is_empty() {
-            self.always.push(number);
+            return self.insert_pathless(rule, number);
         }
         for path in &rule.matching.paths {
             match literal(path) {
                 Some(text) => self.literal.entry(text.into()).or_default().push(number),
                 None => self.patterns.get_or_insert_default().insert(path.segments(), number),
             }
+        }
+    }
+
+    /// gRPC calls that are named in full have one path each.
+    fn insert_pathless(&mut self, rule: &RuleSpec, number: u32) {
+        let calls: Option<Vec<&str>> =
+            rule.matching.grpc.iter().map(|call| std::str::from_utf8(call.exact()?).ok()).collect();
+        match calls {
+            Some(calls) if !calls.is_empty() => {
+                for call in calls {
+                    self.literal.entry(format!("/{call}").into()).or_default().push(number);
+                }
+            }
+            _ => self.always.push(number),
         }
     }
 
@@ -137,7 +151,7 @@ mod tests {
     fn indexed(bodies: &[String]) -> (Vec<RuleSpec>, Index) {
         let toml = bodies.iter().enumerate().map(|(n, body)| rule(&format!("r{n}"), body)).collect::<String>();
         let rules = rules(&toml);
-        let index = Index::new(&rules);
+        let index = Index::new((0..).zip(&rules));
         (rules, index)
     }
 
@@ -176,6 +190,56 @@ mod tests {
         }
     }
 
+    /// A rule that asks for one of everything, or for nothing of it.
+    fn any_conditions() -> impl Strategy<Value = String> {
+        let one_of = |all: &[&'static str]| prop::sample::select(all.to_vec());
+        (
+            one_of(&["", "method = \"GET\",", "method = [\"POST\", \"PUT\"],"]),
+            one_of(&["", "path = \"/s.T/m\",", "path = [\"/a\", \"/s.T/*\"],", "path_regex = \"^/s\","]),
+            one_of(&["", "host = \"h\",", "host = [\"h\", \"g*\"],"]),
+            one_of(&["", "client = \"10.0.0.0/8\",", "client = [\"11.0.0.1\", \"10.0.0.1\"],"]),
+            one_of(&["", "grpc = \"s.T/m\",", "grpc = [\"s.T/m\", \"a\\\\.b/c\"],", "grpc = \"s.T/*\","]),
+            one_of(&[
+                "",
+                "header = { x = \"1\" },",
+                "header = { x = true },",
+                "header = { x = false, y = { not = \"2\" } },",
+            ]),
+            one_of(&["", "cookie = { c = \"1*\" },", "cookie = { c = { not = [\"1\", \"~2\"] } },"]),
+            one_of(&["", "query = { q = true },", "query = { q = \"v\" },"]),
+            one_of(&["", "not = { method = \"GET\" },", "not = [{ host = \"h\" }, { header = { x = true } }],"]),
+            one_of(&[
+                "",
+                "json = { \"/a\" = 1 },",
+                "json = { \"/a\" = { not = 1 } },",
+                "json = { \"/b\" = { present = true } },",
+            ]),
+        )
+            .prop_map(|(a, b, c, d, e, f, g, h, i, j)| format!("match = {{ {a}{b}{c}{d}{e}{f}{g}{h}{i}{j} }}"))
+    }
+
+    fn any_request() -> impl Strategy<Value = Request> {
+        let one_of = |all: &[&'static str]| prop::sample::select(all.to_vec());
+        let body =
+            prop::sample::select(vec![None, Some(serde_json::json!({ "a": 1 })), Some(serde_json::json!({ "b": 2 }))]);
+        let headers = (any::<bool>(), one_of(&["", "1", "2"]), one_of(&["", "c=1", "c=2; d=1"]));
+        let head =
+            (one_of(&["GET", "POST"]), one_of(&["/s.T/m", "/s.T/m?q=v", "/a?q", "/a.b/c"]), one_of(&["h", "g", ""]));
+        (head, one_of(&["10.0.0.1", "12.0.0.1"]), headers, body).prop_map(|(head, client, headers, body)| {
+            let (method, target, host) = head;
+            let (is_grpc, x, cookie) = headers;
+            let mut request = Request::new(method, target).host(host).client(client);
+            for (name, value) in
+                [("content-type", if is_grpc { "application/grpc" } else { "" }), ("x", x), ("cookie", cookie)]
+            {
+                if !value.is_empty() {
+                    request = request.header(name, value);
+                }
+            }
+            body.iter().fold(request, Request::json)
+        })
+    }
+
     fn a_path() -> impl Strategy<Value = String> {
         let segment = prop::sample::select(vec!["a", "b", "ab", "abc", ""]);
         prop::collection::vec(segment, 0..5).prop_map(|segments| format!("/{}", segments.join("/")))
@@ -195,6 +259,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn looking_up_finds_what_looking_at_every_rule_finds(
+            bodies in prop::collection::vec(any_conditions(), 1..12),
+            request in any_request(),
+        ) {
+            let (rules, index) = indexed(&bodies);
+            let view = request.view();
+            let spares = |number: &u32| rules[*number as usize].spares("p", &view).is_some();
+            let found: Vec<u32> = index.candidates("p", &view).into_iter().filter(|number| !spares(number)).collect();
+            let naive: Vec<u32> = (0..rules.len() as u32).filter(|number| !spares(number)).collect();
+            prop_assert_eq!(found, naive);
+        }
+
         #[test]
         fn the_index_never_misses_a_rule_that_matches(
             bodies in prop::collection::vec(a_rule(), 1..12),

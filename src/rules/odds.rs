@@ -5,6 +5,7 @@ use crate::faults::compose::{self, RequestCourse, ResponseCourse, Source};
 use crate::faults::{RequestEffect, RequestView, ResponseEffect, ResponseView};
 
 use super::spec::RuleSpec;
+use super::vain;
 
 /// Up to so many uncertain rules every combination is looked at; beyond, that many requests are drawn.
 const EXACT_UP_TO: usize = 12;
@@ -24,13 +25,21 @@ pub(super) struct Odds {
 /// What the faults of one rule ask for.
 struct Asked {
     odds: f64,
+    /// The place of the rule that it is coupled with; one that is nowhere never hits.
+    with: Option<usize>,
     faults: Vec<(RequestEffect, ResponseEffect)>,
 }
 
 /// The odds for rules that all match the request, in composition order. Each is taken to trigger by itself with its
 /// long-run share; limits are not looked at. It is the law itself that is asked, once for each combination of rules.
 pub(super) fn odds(rules: &[&RuleSpec], request: &RequestView<'_>, response: &ResponseView<'_>) -> Odds {
-    let asked: Vec<Asked> = rules.iter().map(|rule| ask(rule, request, response)).collect();
+    let place = |name: &str| rules.iter().position(|rule| *rule.name == *name).unwrap_or(usize::MAX);
+    let ask = |rule: &&RuleSpec| Asked {
+        odds: rule.trigger.share(),
+        with: rule.trigger.with.as_deref().map(place),
+        faults: rule.faults.iter().map(|spec| vain::effects(&*spec.fault, request, response)).collect(),
+    };
+    let asked: Vec<Asked> = rules.iter().map(ask).collect();
     let mut odds =
         Odds { shares: asked.iter().map(|rule| vec![0.0; rule.faults.len()]).collect(), untouched: 0.0, exact: true };
     let uncertain = asked.iter().filter(|rule| rule.odds > 0.0 && rule.odds < 1.0).count();
@@ -47,14 +56,14 @@ pub(super) fn odds(rules: &[&RuleSpec], request: &RequestView<'_>, response: &Re
                 weight *= if hit { rule.odds } else { 1.0 - rule.odds };
                 hit
             };
-            let hits: Vec<bool> = asked.iter().map(hit).collect();
+            let hits = coupled(&asked, asked.iter().map(hit).collect());
             odds.add(&asked, &hits, weight);
         }
     } else {
         odds.exact = false;
         for n in 0..DRAWS {
             let draw = |(index, rule): (u64, &Asked)| Dice::new(0, index, n).happens(0, rule.odds);
-            let hits: Vec<bool> = (0u64..).zip(&asked).map(draw).collect();
+            let hits = coupled(&asked, (0u64..).zip(&asked).map(draw).collect());
             odds.add(&asked, &hits, 1.0 / DRAWS as f64);
         }
     }
@@ -100,19 +109,21 @@ fn acting(request: &RequestCourse, response: &ResponseCourse) -> Vec<Source> {
     acting
 }
 
-fn ask(rule: &RuleSpec, request: &RequestView<'_>, response: &ResponseView<'_>) -> Asked {
-    /// A random delay may be drawn as none: what a fault can do shows in a few draws.
-    const TRIES: u64 = 32;
-    fn first_effect<T: Default + PartialEq>(effect: impl Fn(Dice) -> T) -> T {
-        let mut effects = (0..TRIES).map(|n| effect(Dice::new(0, 0, n)));
-        effects.find(|effect| *effect != T::default()).unwrap_or_default()
-    }
-    let faults = rule.faults.iter().map(|spec| {
-        let on_request = first_effect(|dice| spec.fault.on_request(request, dice));
-        let on_response = first_effect(|dice| spec.fault.on_response(response, dice));
-        (on_request, on_response)
-    });
-    Asked { odds: rule.trigger.share(), faults: faults.collect() }
+/// Of those that would hit by themselves the ones whose partners hit too, and theirs.
+fn coupled(asked: &[Asked], by_itself: Vec<bool>) -> Vec<bool> {
+    let hits = |start: usize| {
+        let mut at = start;
+        // As many steps as there are rules: then it goes in circles, and nobody in a circle hits.
+        for _ in 0..=asked.len() {
+            match (by_itself.get(at), asked.get(at).and_then(|rule| rule.with)) {
+                (Some(true), Some(partner)) => at = partner,
+                (Some(true), None) => return true,
+                _ => return false,
+            }
+        }
+        false
+    };
+    (0..asked.len()).map(hits).collect()
 }
 
 #[cfg(test)]

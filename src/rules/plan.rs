@@ -8,9 +8,11 @@ use http::HeaderValue;
 use smallvec::SmallVec;
 
 use super::connection::OnConnection;
+use super::couple::{Couple, PutOff};
+use super::draw::{Chance, Drawn};
 use super::set::Rule;
 use super::state::Unacted;
-use crate::dice::Dice;
+use super::strength;
 use crate::faults::compose::{self, RequestCourse, ResponseCourse, Source};
 use crate::faults::{RequestView, ResponseView};
 
@@ -30,11 +32,23 @@ struct Hit {
     rule: Arc<Rule>,
     /// The epoch of the rule's release cell at which it went live.
     epoch: u64,
-    dice: Dice,
+    stage: Stage,
     /// One bit for each fault that has acted.
     acted: u32,
     departed: bool,
-    over: bool,
+}
+
+/// How far a rule that matched has come.
+#[derive(Debug)]
+enum Stage {
+    /// It cannot decide yet.
+    PutOff(Box<PutOff>),
+    /// It does not hit, and has nothing to account for.
+    Passed,
+    /// It hits.
+    Open(Drawn),
+    /// It has hit, and is accounted for.
+    Over,
 }
 
 impl Plan {
@@ -48,52 +62,109 @@ impl Plan {
         self.hits.is_empty()
     }
 
-    /// How many rules hit the request; hits are numbered from 0, in composition order.
+    /// How many rules hit the request or still may; hits are numbered from 0, in composition order.
     pub fn len(&self) -> usize {
         self.hits.len()
     }
 
     /// Adds a hit whose place among the active ones has been taken.
-    pub(super) fn push(&mut self, rule: Arc<Rule>, epoch: u64, dice: Dice) {
-        self.hits.push(Hit { rule, epoch, dice, acted: 0, departed: false, over: false });
+    pub(super) fn push(&mut self, rule: Arc<Rule>, epoch: u64, drawn: Drawn) {
+        self.hits.push(Hit { rule, epoch, stage: Stage::Open(drawn), acted: 0, departed: false });
+    }
+
+    /// Adds a rule that decides later: when its partner has, or when the answer is there. `matched`: nothing is asked
+    /// of the answer, and the match is counted.
+    pub(super) fn put_off(
+        &mut self,
+        rule: Arc<Rule>,
+        epoch: u64,
+        chance: Chance,
+        partner: Option<Arc<Rule>>,
+        matched: bool,
+    ) {
+        let stage = Stage::PutOff(Box::new(PutOff { chance, partner, matched }));
+        self.hits.push(Hit { rule, epoch, stage, acted: 0, departed: false });
+    }
+
+    /// Lets rules decide whose partners have decided, before the request has suffered anything.
+    pub(super) fn settle_couples(&mut self) {
+        self.decide_couples();
+        self.hits.retain(|hit| !matches!(hit.stage, Stage::Passed));
+    }
+
+    fn decide_couples(&mut self) {
+        // A chain of couples takes as many rounds as it has links; a circle, which no reader lets pass, ends it too.
+        while let Some((at, hits)) = self.next_couple() {
+            let Some(hit) = self.hits.get_mut(at) else { return };
+            hit.decide(hits);
+        }
+    }
+
+    /// A rule whose partner has decided, and whether the partner hits.
+    fn next_couple(&self) -> Option<(usize, bool)> {
+        self.hits.iter().enumerate().find_map(|(at, hit)| {
+            let Stage::PutOff(put_off) = &hit.stage else { return None };
+            // A rule that nobody is coupled with has decided as soon as it matched.
+            if !put_off.matched {
+                return None;
+            }
+            let is_partner = |other: &&Hit| put_off.partner.as_ref().is_some_and(|it| Arc::ptr_eq(&other.rule, it));
+            match self.hits.iter().find(is_partner).map_or(Couple::Misses, Hit::couple) {
+                Couple::Undecided => None,
+                couple => Some((at, couple == Couple::Hits)),
+            }
+        })
+    }
+
+    /// The answer is there: rules that waited for it decide.
+    fn decide_by(&mut self, response: &ResponseView<'_>) {
+        for hit in &mut self.hits {
+            hit.look_at(response);
+        }
+        self.decide_couples();
     }
 
     /// What the request will suffer before the upstream is contacted. Settled hits ask for nothing.
     pub fn request_course(&self, request: &RequestView<'_>) -> RequestCourse {
-        compose::request_course(
-            self.asked().map(|(source, hit)| (source, hit.fault(source).on_request(request, hit.dice_of(source)))),
-        )
+        compose::request_course(self.asked().map(|(source, hit, drawn)| {
+            let effect = hit.fault(source).on_request(request, drawn.dice.of_fault(source.fault));
+            (source, strength::of_request(effect, drawn.strength))
+        }))
     }
 
-    /// What the response will suffer. Settled hits ask for nothing.
-    pub fn response_course(&self, response: &ResponseView<'_>) -> ResponseCourse {
-        compose::response_course(
-            self.asked().map(|(source, hit)| (source, hit.fault(source).on_response(response, hit.dice_of(source)))),
-        )
+    /// What the response will suffer. Rules that look at the answer decide now; settled hits ask for nothing.
+    pub fn response_course(&mut self, response: &ResponseView<'_>) -> ResponseCourse {
+        self.decide_by(response);
+        compose::response_course(self.asked().map(|(source, hit, drawn)| {
+            let effect = hit.fault(source).on_response(response, drawn.dice.of_fault(source.fault));
+            (source, strength::of_response(effect, drawn.strength))
+        }))
     }
 
     /// What the faults of one hit do to a connection of a TCP proxy.
     pub(super) fn toxics_of(&self, index: usize) -> Vec<OnConnection> {
-        let Some(hit) = self.hits.get(index).filter(|hit| !hit.over) else { return Vec::new() };
+        let Some((hit, drawn)) = self.hits.get(index).and_then(|hit| Some((hit, hit.drawn()?))) else {
+            return Vec::new();
+        };
         let sources = (0..hit.rule.spec.faults.len()).map(|fault| Source { hit: index, fault });
         let asked = sources.flat_map(|source| {
-            let dice = hit.dice_of(source);
+            let dice = drawn.dice.of_fault(source.fault);
             let toxics = hit.fault(source).on_connection().into_iter().enumerate();
             toxics.map(move |(part, (stream, toxic))| OnConnection { source, part, stream, toxic, dice })
         });
         asked.collect()
     }
 
-    fn asked(&self) -> impl Iterator<Item = (Source, &Hit)> {
-        let open = self.hits.iter().enumerate().filter(|(_, hit)| !hit.over);
-        open.flat_map(|(index, hit)| {
-            (0..hit.rule.spec.faults.len()).map(move |fault| (Source { hit: index, fault }, hit))
+    fn asked(&self) -> impl Iterator<Item = (Source, &Hit, Drawn)> {
+        let open = self.hits.iter().enumerate().filter_map(|(index, hit)| Some((index, hit, hit.drawn()?)));
+        open.flat_map(|(index, hit, drawn)| {
+            (0..hit.rule.spec.faults.len()).map(move |fault| (Source { hit: index, fault }, hit, drawn))
         })
     }
 
     /// This fault began to act. Counted as injected, once.
     pub fn acted(&mut self, source: Source) {
-        let Some(hit) = self.hits.get_mut(source.hit).filter(|hit| !hit.over) else { return };
+        let Some(hit) = self.hits.get_mut(source.hit).filter(|hit| hit.drawn().is_some()) else { return };
         let Some(ends) = hit.rule.state.faults.get(source.fault) else { return };
         let bit = bit(source.fault);
         if hit.acted & bit == 0 {
@@ -128,7 +199,8 @@ impl Plan {
         }
     }
 
-    /// Ends the hits that `keep` says no to: they are accounted for and active no more.
+    /// Ends the hits that `keep` says no to: they are accounted for and active no more. A rule that still waits for the
+    /// answer goes on waiting.
     pub fn settle(&mut self, keep: impl Fn(usize) -> bool) {
         for (index, hit) in self.hits.iter_mut().enumerate() {
             if !keep(index) {
@@ -168,8 +240,44 @@ impl Hit {
         &*self.rule.spec.faults[source.fault].fault
     }
 
-    fn dice_of(&self, source: Source) -> Dice {
-        self.dice.of_fault(source.fault)
+    fn drawn(&self) -> Option<Drawn> {
+        if let Stage::Open(drawn) = self.stage { Some(drawn) } else { None }
+    }
+
+    /// What a rule that is coupled with this one has to know.
+    fn couple(&self) -> Couple {
+        match self.stage {
+            Stage::PutOff(_) => Couple::Undecided,
+            Stage::Passed => Couple::Misses,
+            Stage::Open(_) | Stage::Over => Couple::Hits,
+        }
+    }
+
+    /// The partner has decided.
+    fn decide(&mut self, partner_hits: bool) {
+        let Stage::PutOff(put_off) = &self.stage else { return };
+        let drawn = match partner_hits && !self.is_released() {
+            true => put_off.chance.draw(&self.rule, Chance::count_eligible(&self.rule)),
+            false => None,
+        };
+        self.stage = drawn.map_or(Stage::Passed, Stage::Open);
+    }
+
+    /// The answer that the rule waited for is there: counts a match, and decides unless a partner has to first.
+    fn look_at(&mut self, response: &ResponseView<'_>) {
+        let released = self.is_released();
+        let Stage::PutOff(put_off) = &mut self.stage else { return };
+        let Some(conditions) = self.rule.spec.matching.response.as_ref().filter(|_| !put_off.matched) else { return };
+        if released || !conditions.hold(response) {
+            self.stage = Stage::Passed;
+            return;
+        }
+        let n = put_off.chance.count_match(&self.rule);
+        put_off.matched = true;
+        if self.rule.spec.trigger.with.is_none() {
+            let drawn = put_off.chance.draw(&self.rule, n);
+            self.stage = drawn.map_or(Stage::Passed, Stage::Open);
+        }
     }
 
     fn is_released(&self) -> bool {
@@ -177,9 +285,10 @@ impl Hit {
     }
 
     fn end(&mut self) {
-        if std::mem::replace(&mut self.over, true) {
+        if self.drawn().is_none() {
             return;
         }
+        self.stage = Stage::Over;
         let unacted = if self.departed {
             Unacted::Departed
         } else if self.is_released() {

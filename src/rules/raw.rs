@@ -4,32 +4,36 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
-use http::header::HeaderName;
-
-use super::matcher::Conditions;
-use super::path::PathPattern;
-use super::pattern::{Pattern, regex};
+use super::conditions::{read_any_of, read_list, read_match};
+use super::defaults::Defaults;
+use super::limit::Limits;
+use super::schedule::Schedule;
 use super::spec::{FaultSpec, Origin, RuleSpec};
 use super::trigger::Trigger;
+use super::vain;
+use crate::diagnostics::Reader;
 use crate::diagnostics::node::{Node, Value};
-use crate::diagnostics::{FromNode, Reader};
 use crate::faults;
 
 /// More faults than anyone composes, and no more than a hit can keep account of.
 pub const MAX_FAULTS: usize = 16;
 const MAX_NAME: usize = 64;
 
-/// Takes the `rule` array out of a document. Rules with a mistake are left out, their problems recorded.
+/// Takes the `rule` array out of a document, and the `defaults` that they refer to. Rules with a mistake are left out,
+/// their problems recorded.
 pub fn read_rules(top: &mut Reader<'_>) -> Vec<RuleSpec> {
-    let readers = top.tables("rule");
+    let defaults = Defaults::read(top);
+    // Complains if it is no list of tables.
+    let _ = top.tables("rule");
     let Some(Value::Array(nodes)) = top.node("rule").map(|node| &node.value) else { return Vec::new() };
     let mut first_lines: HashMap<Arc<str>, Option<usize>> = HashMap::new();
     let mut specs = Vec::with_capacity(nodes.len());
-    for (reader, node) in readers.into_iter().zip(nodes) {
-        let problems = reader.problems();
-        let (before, line) = (problems.borrow().0.len(), reader.line());
-        let Some(spec) = read_rule(reader, node) else { continue };
+    for node in nodes {
+        let problems = top.problems();
+        let (before, line) = (problems.borrow().0.len(), node.line);
+        let node = defaults.applied_to(node, top);
+        let reader = Reader::new(top.file(), &node, "rule", problems);
+        let Some(spec) = read_rule(reader, &node) else { continue };
         if let Some(first) = first_lines.get(&spec.name) {
             // JSON has no lines.
             let first = first.map_or_else(|| "an earlier rule".to_owned(), |line| format!("the rule of line {line}"));
@@ -50,29 +54,34 @@ fn read_rule(mut reader: Reader<'_>, node: &Node) -> Option<RuleSpec> {
     let name = read_name(&mut reader);
     let owner = name.as_ref().map_or_else(|| "rule".to_owned(), |name| format!("rule \"{name}\""));
     reader.rename(owner.clone());
+    let groups = read_groups(&mut reader);
     let proxies = read_list(&mut reader, "proxy");
-    let matching = reader.table("match").map(read_conditions).unwrap_or_default();
-    let exclude = read_excludes(&mut reader, &owner);
+    let matching = reader.table("match").map(read_match).unwrap_or_default();
+    let exclude = read_any_of(&mut reader, "exclude", &owner);
     let probes = reader.or("probes", false);
     let trigger = reader.table("trigger").map(Trigger::read).unwrap_or_default();
-    let concurrent = reader.table("limit").and_then(read_limit);
+    let limits = reader.table("limit").map(Limits::read).unwrap_or_default();
+    let schedule = reader.table("schedule").map(Schedule::read).unwrap_or_default();
     let lease: Option<Duration> = reader.optional("lease");
     if lease.is_some_and(|lease| lease.is_zero()) {
         reader.reject("lease", "would be over at once", Some("a time above zero such as \"10m\""));
     }
     let enabled = reader.or("enabled", true);
     let faults = read_faults(&mut reader, &owner);
+    vain::complain(&reader, &matching, &schedule, &faults);
     let origin = Origin { file: reader.file().into(), line: reader.line() };
     reader.finish();
     let json = node.to_json();
     Some(RuleSpec {
         name: name?,
+        groups,
         proxies,
         matching,
         exclude,
         probes,
         trigger,
-        concurrent,
+        limits,
+        schedule,
         lease,
         enabled,
         faults,
@@ -83,31 +92,24 @@ fn read_rule(mut reader: Reader<'_>, node: &Node) -> Option<RuleSpec> {
 
 fn read_name(reader: &mut Reader<'_>) -> Option<Arc<str>> {
     let name: String = reader.required("name", "\"slow-checkout\"")?;
+    is_name(reader, "name", &name).then(|| name.into())
+}
+
+/// Whether a name can stand in labels, paths and marks; complains if not.
+fn is_name(reader: &Reader<'_>, key: &str, name: &str) -> bool {
     let sane = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(sane) {
+    let is_name = !name.is_empty() && name.len() <= MAX_NAME && name.chars().all(sane);
+    if !is_name {
         let cure = format!("1 to {MAX_NAME} letters, digits, \"-\", \"_\" and \".\"");
-        reader.reject("name", format!("{name:?} is not valid"), Some(&cure));
-        return None;
+        reader.reject(key, format!("{name:?} is not valid"), Some(&cure));
     }
-    Some(name.into())
+    is_name
 }
 
-/// One text or a list of them; an empty list, which nothing could match, is a mistake.
-fn read_list(reader: &mut Reader<'_>, key: &'static str) -> Option<Vec<String>> {
-    let list: Vec<String> = reader.optional(key)?;
-    if list.is_empty() {
-        reader.reject(key, "is an empty list, which nothing matches", Some("leave it out to match everything"));
-    }
-    Some(list)
-}
-
-fn read_limit(mut reader: Reader<'_>) -> Option<u64> {
-    let concurrent: Option<u64> = reader.optional("concurrent");
-    if concurrent == Some(0) {
-        reader.reject("concurrent", "0 lets nothing through", Some("a count from 1; enabled = false turns a rule off"));
-    }
-    reader.finish();
-    concurrent
+fn read_groups(reader: &mut Reader<'_>) -> Vec<String> {
+    let mut groups: Vec<String> = reader.or("group", Vec::new());
+    groups.retain(|group| is_name(reader, "group", group));
+    groups
 }
 
 fn read_faults(reader: &mut Reader<'_>, owner: &str) -> Vec<FaultSpec> {
@@ -121,123 +123,13 @@ fn read_faults(reader: &mut Reader<'_>, owner: &str) -> Vec<FaultSpec> {
     compiled.map(|(kind, fault)| FaultSpec::new(kind, fault)).collect()
 }
 
-/// One table, or a list of which any may hold.
-fn read_excludes(reader: &mut Reader<'_>, owner: &str) -> Vec<Conditions> {
-    let Some(node) = reader.node("exclude") else { return Vec::new() };
-    let one = std::slice::from_ref(node);
-    let tables = if let Value::Array(tables) = &node.value { tables.as_slice() } else { one };
-    let mut excludes = Vec::with_capacity(tables.len());
-    for table in tables {
-        let reader = Reader::new(reader.file(), table, format!("{owner}: exclude"), reader.problems());
-        if matches!(&table.value, Value::Table(keys) if keys.is_empty()) {
-            reader.complain("has no condition and would spare everything".to_owned(), Some("leave it out"));
-        }
-        excludes.push(read_conditions(reader));
-    }
-    excludes
-}
-
-/// Reads the conditions of a `match`, `exclude` or route table.
-pub fn read_conditions(mut reader: Reader<'_>) -> Conditions {
-    let conditions = Conditions {
-        methods: each(&mut reader, "method", read_method),
-        paths: each(&mut reader, "path", |text| {
-            PathPattern::parse(text).map_err(|(problem, cure)| (problem, cure.to_owned()))
-        }),
-        path_regexes: each(&mut reader, "path_regex", |text| regex(text).map_err(|e| (e, REGEX.to_owned()))),
-        hosts: each(&mut reader, "host", read_host),
-        headers: read_values(&mut reader, "header", |name| {
-            HeaderName::try_from(name).map_err(|_| "is not a header name")
-        }),
-        query: read_values(&mut reader, "query", |name| Ok(name.into())),
-    };
-    reader.finish();
-    conditions
-}
-
-const REGEX: &str = "see docs.rs/regex for the syntax";
-
-/// Reads a list of texts under `key` with a parser that knows what is wrong and the cure.
-fn each<T>(reader: &mut Reader<'_>, key: &'static str, parse: impl Fn(&str) -> Result<T, (String, String)>) -> Vec<T> {
-    let mut items = Vec::new();
-    for text in read_list(reader, key).unwrap_or_default() {
-        match parse(&text) {
-            Ok(item) => items.push(item),
-            Err((problem, cure)) => reader.reject(key, format!("{text:?} {problem}"), Some(&cure)),
-        }
-    }
-    items
-}
-
-fn read_method(text: &str) -> Result<Method, (String, String)> {
-    const COMMON: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
-    let upper = text.to_ascii_uppercase();
-    if upper != text && COMMON.contains(&upper.as_str()) {
-        return Err(("would match no request: methods are case-sensitive".to_owned(), format!("write {upper:?}")));
-    }
-    Method::from_bytes(text.as_bytes()).map_err(|_| ("is not a method".to_owned(), "such as \"POST\"".to_owned()))
-}
-
-fn read_host(text: &str) -> Result<Pattern, (String, String)> {
-    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
-    let (text, plain) = match text.strip_prefix('~') {
-        Some(expression) => (format!("~(?i){expression}"), false),
-        None => (text.to_ascii_lowercase(), true),
-    };
-    // The colons of a bare IPv6 address are not followed by a port.
-    if plain
-        && let Some((host, port)) = text.rsplit_once(':')
-        && is_port(port)
-        && (host.ends_with(']') || !host.contains(':'))
-    {
-        return Err(("has a port".to_owned(), format!("hosts are compared without it: write {host:?}")));
-    }
-    Pattern::parse(&text).map_err(|problem| (problem, REGEX.to_owned()))
-}
-
-/// Reads a table of names to one or several patterns.
-fn read_values<K>(
-    reader: &mut Reader<'_>,
-    key: &'static str,
-    name: impl Fn(&str) -> Result<K, &'static str>,
-) -> Vec<(K, Vec<Pattern>)> {
-    if !reader.has(key) {
-        reader.node(key);
-        return Vec::new();
-    }
-    let mut values = Vec::new();
-    for (written, node) in reader.table(key).iter_mut().flat_map(Reader::entries) {
-        let complain = |message: String, cure: &str| {
-            reader.complain_at(node.line, format!("{key}: {message}"), Some(cure));
-        };
-        let texts = match Vec::<String>::from_node(node) {
-            Ok(texts) if !texts.is_empty() => texts,
-            _ => {
-                complain(format!("{written} is not valid"), "expected a text in quotes, or a list of such");
-                continue;
-            }
-        };
-        let mut patterns = Vec::with_capacity(texts.len());
-        for text in texts {
-            match Pattern::parse(&text) {
-                Ok(pattern) => patterns.push(pattern),
-                Err(problem) => complain(format!("{written} = {text:?} {problem}"), REGEX),
-            }
-        }
-        match name(written) {
-            Ok(name) => values.push((name, patterns)),
-            Err(problem) => complain(format!("\"{written}\" {problem}"), "for example x-tenant"),
-        }
-    }
-    values
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::PROBE_AGENT;
     use super::super::testing::{Request, read, rule, rules};
-    use super::super::{PROBE_AGENT, Trigger};
+    use super::super::trigger::How;
     use super::*;
     use crate::diagnostics::Node;
 
@@ -260,7 +152,7 @@ delay = { distribution = "percentiles", p50 = "80ms", p90 = "200ms", p99 = "900m
     fn a_rule_is_read_as_it_was_written() {
         let spec = rules(FULL).remove(0);
         assert_eq!((&*spec.name, spec.origin.to_string()), ("slow-checkout", "r.toml:2".to_owned()));
-        assert_eq!((spec.trigger.clone(), spec.concurrent), (Trigger::Probability(0.25), Some(50)));
+        assert_eq!((spec.trigger.how.clone(), spec.limits.concurrent), (How::Probability(0.25), Some(50)));
         assert_eq!((spec.lease, spec.enabled, spec.probes), (Some(Duration::from_secs(600)), true, false));
         assert_eq!(spec.faults[0].kind, "latency");
         assert_eq!(spec.json["match"]["header"]["x-tenant"], "beta-*");
@@ -334,14 +226,14 @@ dely = "80ms"
 
 [[rule]]
 name = "a b"
-limit = { concurrent = 0, total = 7 }
+limit = { concurrent = 0, totl = 7 }
 lease = "0s"
 exclude = {}
 
 [[rule]]
 name = "twice"
 match = { header = { "x y" = "a", x-z = ["~["] }, query = { q = 7 } }
-schedule = { duration = "30s" }
+shedule = { duration = "30s" }
 [[rule.fault]]
 kind = "error"
 status = 503
@@ -364,14 +256,14 @@ r.toml:4: rule: fault "latency": "delay" is missing (for example delay = "80ms")
 r.toml:6: rule: fault "latency": unknown key "dely" (did you mean "delay"?)
 r.toml:9: rule: name: "a b" is not valid (1 to 64 letters, digits, "-", "_" and ".")
 r.toml:12: rule: exclude: has no condition and would spare everything (leave it out)
-r.toml:10: rule: limit: concurrent: 0 lets nothing through (a count from 1; enabled = false turns a rule off)
-r.toml:10: rule: limit: unknown key "total" (known keys: concurrent)
+r.toml:10: rule: limit: concurrent: 0 lets nothing through (more than 0; enabled = false turns a rule off)
+r.toml:10: rule: limit: unknown key "totl" (did you mean "total"?)
 r.toml:11: rule: lease: would be over at once (a time above zero such as "10m")
 r.toml:8: rule: has no fault (add [[rule.fault]] with kind = "latency", for example)
 r.toml:16: rule "twice": match: header: "x y" is not a header name (for example x-tenant)
 r.toml:16: rule "twice": match: header: x-z = "~[" is not a regular expression: unclosed character class (see docs.rs/regex for the syntax)
-r.toml:16: rule "twice": match: query: q is not valid (expected a text in quotes, or a list of such)
-r.toml:17: rule "twice": unknown key "schedule" (known keys: name, proxy, match, exclude, probes, trigger, limit, lease, enabled, fault)
+r.toml:16: rule "twice": match: query: q is not valid (expected a text in quotes, a list of such, true, false or { not = .. })
+r.toml:17: rule "twice": unknown key "shedule" (did you mean "schedule"?)
 r.toml:23: rule "twice": trigger: probability = "140%" is not valid (expected a share from 0 to 1 such as 0.25 or "25%")
 r.toml:25: rule "twice": fault: kind: there is no "gremlin" (known kinds: latency, error, timeout, slow-body, abort)
 r.toml:21: rule "twice": has the name of the rule of line 14 (names are unique within a layer)"#;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use http::header::USER_AGENT;
 
+use super::limit::Limits;
 use super::matcher::{Conditions, Unmet};
+use super::schedule::Schedule;
 use super::trigger::Trigger;
 use crate::faults::{Fault, Kind, RequestView};
 
@@ -19,6 +21,8 @@ pub const PROBE_AGENT: &str = "kube-probe/";
 pub struct RuleSpec {
     /// Unique within its layer; letters, digits, `-`, `_` and `.`.
     pub name: Arc<str>,
+    /// Groups that it is switched with.
+    pub groups: Vec<String>,
     /// The proxies it acts on; `None` = every HTTP proxy.
     pub proxies: Option<Vec<String>>,
     /// What a request must be like.
@@ -29,8 +33,10 @@ pub struct RuleSpec {
     pub probes: bool,
     /// Which of the matching requests are hit.
     pub trigger: Trigger,
-    /// At most so many requests suffer it at once.
-    pub concurrent: Option<u64>,
+    /// How many of those really are.
+    pub limits: Limits,
+    /// When it acts.
+    pub schedule: Schedule,
     /// It ends by itself after this time, unless renewed.
     pub lease: Option<Duration>,
     /// Whether it acts from the beginning.
@@ -87,6 +93,10 @@ pub enum Spared<'a> {
     Excluded,
     /// A kubelet's probe.
     Probe,
+    /// Conditions that hold for all rules together spare it.
+    Globally,
+    /// The answer is not as `match.response` wants it.
+    Response,
 }
 
 impl fmt::Display for Spared<'_> {
@@ -95,12 +105,34 @@ impl fmt::Display for Spared<'_> {
             Self::Proxy => f.write_str("it acts on another proxy"),
             Self::Unmet(unmet) => write!(f, "{unmet} does not match"),
             Self::Excluded => f.write_str("exclude covers it"),
+            Self::Globally => f.write_str("[rules] exclude covers it"),
+            Self::Response => f.write_str("response does not match"),
             Self::Probe => write!(f, "user agents {PROBE_AGENT}* are spared unless probes = true"),
         }
     }
 }
 
 impl RuleSpec {
+    /// A rule that nobody wrote: it matches what it is given, always hits, and has one fault.
+    pub(super) fn asked(name: Arc<str>, fault: FaultSpec) -> Self {
+        Self {
+            name,
+            groups: Vec::new(),
+            proxies: None,
+            matching: Conditions::default(),
+            exclude: Vec::new(),
+            probes: false,
+            trigger: Trigger::default(),
+            limits: Limits::default(),
+            schedule: Schedule::default(),
+            lease: None,
+            enabled: true,
+            faults: vec![fault],
+            origin: Origin { file: Arc::from("the request"), line: None },
+            json: serde_json::Value::Null,
+        }
+    }
+
     /// Whether the rule acts on the proxy with this name.
     pub fn acts_on(&self, proxy: &str) -> bool {
         self.proxies.as_ref().is_none_or(|proxies| proxies.iter().any(|name| name == proxy))
@@ -109,6 +141,11 @@ impl RuleSpec {
     /// Why a request to `proxy` is not matched; `None` if it is.
     pub fn spares(&self, proxy: &str, request: &RequestView<'_>) -> Option<Spared<'_>> {
         if !self.acts_on(proxy) { Some(Spared::Proxy) } else { self.spares_request(request) }
+    }
+
+    /// Whether it cannot be decided before the answer is there.
+    pub(super) fn awaits_response(&self) -> bool {
+        self.matching.response.is_some()
     }
 
     /// As [`RuleSpec::spares`], with the proxy already looked at.

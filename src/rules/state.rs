@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::Serialize;
 use tokio::sync::Notify;
 
+use super::limit::{Limits, Used};
+use crate::clock::Instant;
+
 /// The release of one rule name in one layer, over all versions of its content.
 ///
 /// The epoch grows with each release. A rule in a set knows the epoch at which it went live; its hits are released as
@@ -80,6 +83,10 @@ pub(super) struct State {
     pub(super) matched: AtomicU64,
     pub(super) triggered: AtomicU64,
     pub(super) limited: AtomicU64,
+    /// Matches that the rule it is coupled with hit too; only those are counted and chosen from.
+    pub(super) eligible: AtomicU64,
+    /// How far the limits are used up.
+    pub(super) used: Used,
     active: AtomicU64,
     /// Nanoseconds after the store's beginning, plus one; 0 = never.
     pub(super) last_matched: AtomicU64,
@@ -97,6 +104,8 @@ impl State {
             matched: AtomicU64::new(0),
             triggered: AtomicU64::new(0),
             limited: AtomicU64::new(0),
+            eligible: AtomicU64::new(0),
+            used: Used::default(),
             active: AtomicU64::new(0),
             last_matched: AtomicU64::new(0),
             hits: Ends::default(),
@@ -104,14 +113,17 @@ impl State {
         }
     }
 
-    /// Takes a place among those that suffer the rule; `false` if `limit` are taken.
-    pub(super) fn enter(&self, limit: Option<u64>) -> bool {
-        let Some(limit) = limit else {
-            self.active.fetch_add(1, Ordering::Relaxed);
-            return true;
-        };
-        let grown = |active: u64| (active < limit).then_some(active + 1);
-        self.active.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok()
+    /// Takes a place among those that suffer the rule; `false` if a limit is used up, and then nothing is taken of any.
+    pub(super) fn enter(&self, limits: &Limits, born: Instant, now: Instant) -> bool {
+        let grown = |active: u64| limits.concurrent.is_none_or(|limit| active < limit).then_some(active + 1);
+        if self.active.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_err() {
+            return false;
+        }
+        let entered = self.used.take(limits, born, now);
+        if !entered {
+            self.leave();
+        }
+        entered
     }
 
     /// Gives the place back.
@@ -160,7 +172,7 @@ pub struct Counts {
     pub matched: u64,
     /// The trigger chose it.
     pub triggered: u64,
-    /// It was chosen, but `limit.concurrent` were suffering already.
+    /// It was chosen, but one of the limits was used up.
     pub limited: u64,
     /// The fault began to act.
     pub injected: u64,

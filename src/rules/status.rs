@@ -1,11 +1,18 @@
 //! What the store tells about its rules.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde::Serialize;
 
+use super::book::Entry;
 use super::layer::Layer;
 use super::state::Counts;
+use crate::clock::Instant;
+
+/// A rule that acts, and that no request has matched for so long, is called idle.
+pub const IDLE_AFTER: Duration = Duration::from_secs(60);
 
 /// One rule as `GET /api/v1/rules` shows it.
 #[derive(Debug, Clone, Serialize)]
@@ -21,6 +28,10 @@ pub struct RuleStatus {
     /// Time until the lease runs out; absent without a lease.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease_left_s: Option<f64>,
+    /// Its schedule has it rest now.
+    pub resting: bool,
+    /// It acts, and no request has matched it for [`IDLE_AFTER`]: is it meant to be there?
+    pub idle: bool,
     /// Since its content is what it is.
     pub counts: Counts,
     /// Time since a request last met its conditions; absent if none ever did.
@@ -65,5 +76,43 @@ pub struct Lease {
     /// The rule's name.
     pub rule: Arc<str>,
     /// When it runs out, or ran out.
-    pub until: crate::clock::Instant,
+    pub until: Instant,
+}
+
+/// How a rule stands. Between `born`, the beginning of the store, and `now` lies when it was last matched.
+pub(super) fn of(layer: &Layer, entry: &Entry, (born, now): (Instant, Instant), off: bool) -> RuleStatus {
+    let Entry { rule, enabled, expired, .. } = entry;
+    let (spec, state) = (&rule.spec, &rule.state);
+    let last = state.last_matched.load(Ordering::Relaxed);
+    let matched_at = last.checked_sub(1).map(|nanos| born + Duration::from_nanos(nanos));
+    let acting_for = match entry.origin {
+        Some(origin) => spec.schedule.acting_for(origin, now),
+        None => Some(now.saturating_duration_since(entry.enabled_at)),
+    };
+    let resting = acting_for.is_none();
+    let unmatched_for = matched_at.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
+    let acts = entry.is_live() && !resting && !off;
+    RuleStatus {
+        layer: layer.clone(),
+        name: spec.name.to_string(),
+        enabled: *enabled,
+        expired: *expired,
+        lease_left_s: entry.until().map(|until| until.saturating_duration_since(now).as_secs_f64()),
+        resting: resting && entry.is_live(),
+        idle: acts && acting_for.is_some_and(|acting| acting.min(unmatched_for) >= IDLE_AFTER),
+        counts: state.counts(),
+        last_matched_s_ago: matched_at.map(|at| now.saturating_duration_since(at).as_secs_f64()),
+        faults: spec
+            .faults
+            .iter()
+            .enumerate()
+            .map(|(at, fault)| FaultStatus {
+                kind: fault.kind,
+                does: fault.fault.describe(),
+                counts: state.counts_of([at]),
+            })
+            .collect(),
+        origin: spec.origin.to_string(),
+        rule: spec.json.clone(),
+    }
 }

@@ -7,9 +7,11 @@ use tokio::sync::watch;
 
 use super::book::{Book, Entry, ToRelease};
 use super::layer::Layer;
+use super::matcher::Conditions;
 use super::set::RuleSet;
 use super::spec::RuleSpec;
-use super::status::{FaultStatus, Lease, LedgerRow, RuleStatus};
+use super::state::ReleaseCell;
+use super::status::{self, Lease, LedgerRow, RuleStatus};
 use crate::clock::{self, Instant};
 
 /// All rules of an instance. Requests load the current set with one pointer; changes build the next one aside, put it
@@ -69,16 +71,41 @@ impl Store {
         let changed = self.change(|book| {
             let layer = book.layers.get_mut(layer)?;
             let entry = layer.entries.iter_mut().find(|entry| *entry.rule.spec.name == *name)?;
-            let was_live = entry.enabled && !entry.expired;
-            entry.enabled = enabled;
-            if enabled && std::mem::take(&mut entry.expired) {
-                entry.since = now;
-            }
-            let released = (was_live && !enabled).then(|| Arc::clone(&entry.rule.release));
+            let released = switch(entry, enabled, now);
             layer.set_live();
             Some(released.into_iter().collect())
         });
         changed.is_some()
+    }
+
+    /// Turns all rules of a group on or off at once, in all layers but those of runs, which are switched by their
+    /// runner; gives their layers and names. Otherwise as [`Store::set_enabled`].
+    pub fn set_group_enabled(&self, group: &str, enabled: bool) -> Vec<(Layer, Arc<str>)> {
+        let now = clock::now();
+        let mut switched = Vec::new();
+        self.change(|book| {
+            let mut released = ToRelease::new();
+            for (layer, book) in book.layers.iter_mut().filter(|(layer, _)| !matches!(layer, Layer::Run(_))) {
+                let before = switched.len();
+                for entry in book.entries.iter_mut().filter(|entry| entry.is_in(group)) {
+                    released.extend(switch(entry, enabled, now));
+                    switched.push((layer.clone(), Arc::clone(&entry.rule.spec.name)));
+                }
+                if switched.len() > before {
+                    book.set_live();
+                }
+            }
+            (!switched.is_empty()).then_some(released)
+        });
+        switched
+    }
+
+    /// Requests that meet all of one of these are spared by all rules of all layers, from the next request on.
+    pub fn set_excludes(&self, excludes: Vec<Conditions>) {
+        self.change(|book| {
+            book.excludes = excludes.into();
+            Some(ToRelease::new())
+        });
     }
 
     /// Turns everything off, until [`Store::on`]: nothing triggers, and whatever suffers is released. Rules stay
@@ -87,7 +114,8 @@ impl Store {
         self.change(|book| {
             book.off = true;
             let entries = book.layers.values().flat_map(|layer| &layer.entries);
-            Some(entries.map(|entry| Arc::clone(&entry.rule.release)).collect())
+            let asked = std::iter::once(Arc::clone(&book.asking.release));
+            Some(entries.map(|entry| Arc::clone(&entry.rule.release)).chain(asked).collect())
         });
     }
 
@@ -114,8 +142,8 @@ impl Store {
         self.generation.send_modify(|_| {});
     }
 
-    /// Ends the rules whose lease has run out and releases them. Returns when the next one runs out: call it then,
-    /// and after every change.
+    /// Ends the rules whose lease has run out and releases them; releases also those whose schedule has them rest from
+    /// now on. Returns when the next of both is due: call it then, and after every change.
     pub fn expire(&self, now: Instant) -> Option<Instant> {
         self.change(|book| {
             let mut expired = ToRelease::new();
@@ -126,6 +154,12 @@ impl Store {
                     entry.expired = true;
                     expired.push(Arc::clone(&entry.rule.release));
                 }
+                for entry in &mut layer.entries {
+                    if entry.came_to_an_end(now) {
+                        entry.reopens = true;
+                        expired.push(Arc::clone(&entry.rule.release));
+                    }
+                }
                 if expired.len() > before {
                     layer.set_live();
                 }
@@ -135,11 +169,11 @@ impl Store {
         self.next_expiry()
     }
 
-    /// When the next lease runs out.
+    /// When the next lease runs out, or the next time of a schedule is over.
     pub fn next_expiry(&self) -> Option<Instant> {
-        let book = self.book();
+        let (book, now) = (self.book(), clock::now());
         let entries = book.layers.values().flat_map(|layer| &layer.entries);
-        entries.filter(|entry| !entry.expired).filter_map(Entry::until).min()
+        entries.filter_map(|entry| entry.next_end(now)).min()
     }
 
     /// All leases, those that ran out too.
@@ -157,7 +191,7 @@ impl Store {
         let now = clock::now();
         let book = self.book();
         let entries = book.layers.iter().flat_map(|(layer, book)| book.entries.iter().map(move |e| (layer, e)));
-        entries.map(|(layer, entry)| status(layer, entry, now, self.born)).collect()
+        entries.map(|(layer, entry)| self.status_now(layer, entry, now, book.off)).collect()
     }
 
     /// As [`Store::status`], for one layer alone.
@@ -165,7 +199,7 @@ impl Store {
         let now = clock::now();
         let book = self.book();
         let entries = book.layers.get(layer).into_iter().flat_map(|book| &book.entries);
-        entries.map(|entry| status(layer, entry, now, self.born)).collect()
+        entries.map(|entry| self.status_now(layer, entry, now, book.off)).collect()
     }
 
     /// The rules that can act on a proxy: turned on and not expired. The latch is not looked at.
@@ -208,38 +242,25 @@ impl Store {
         Some(generation)
     }
 
+    fn status_now(&self, layer: &Layer, entry: &Entry, now: Instant, off: bool) -> RuleStatus {
+        status::of(layer, entry, (self.born, now), off)
+    }
+
     fn book(&self) -> MutexGuard<'_, Book> {
         // The book is only ever changed by code that does not panic half way; counters matter more than purity.
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn status(layer: &Layer, entry: &Entry, now: Instant, born: Instant) -> RuleStatus {
-    let Entry { rule, enabled, expired, .. } = entry;
-    let (spec, state) = (&rule.spec, &rule.state);
-    let last = state.last_matched.load(std::sync::atomic::Ordering::Relaxed);
-    let age = now.saturating_duration_since(born).as_secs_f64();
-    RuleStatus {
-        layer: layer.clone(),
-        name: spec.name.to_string(),
-        enabled: *enabled,
-        expired: *expired,
-        lease_left_s: entry.until().map(|until| until.saturating_duration_since(now).as_secs_f64()),
-        counts: state.counts(),
-        last_matched_s_ago: last.checked_sub(1).map(|at| (age - at as f64 / 1e9).max(0.0)),
-        faults: spec
-            .faults
-            .iter()
-            .enumerate()
-            .map(|(at, fault)| FaultStatus {
-                kind: fault.kind,
-                does: fault.fault.describe(),
-                counts: state.counts_of([at]),
-            })
-            .collect(),
-        origin: spec.origin.to_string(),
-        rule: spec.json.clone(),
+/// Turns a rule on or off; what has to be released.
+fn switch(entry: &mut Entry, enabled: bool, now: Instant) -> Option<Arc<ReleaseCell>> {
+    if enabled {
+        entry.enable(now);
+        return None;
     }
+    let was_live = entry.is_live();
+    entry.enabled = false;
+    was_live.then(|| Arc::clone(&entry.rule.release))
 }
 
 #[cfg(test)]

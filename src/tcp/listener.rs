@@ -20,12 +20,15 @@ use super::dial::Upstreams;
 use super::orders::{Ending, Orders};
 use crate::clock;
 use crate::config::ProxyConfig;
-use crate::rules::{Ceilings, Store};
+use crate::rules::{Ceilings, Concern, Store};
 use crate::shards::{self, Shards};
 use crate::telemetry::events::Observer;
 
 /// After an accept that failed for want of descriptors, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often it is looked whether a rule that rests has begun to act.
+const ROUSE_EVERY: Duration = Duration::from_millis(20);
 
 /// What a proxy is started with, apart from its toxics. Two equal values need no restart between them.
 #[derive(Debug, Clone, PartialEq)]
@@ -201,22 +204,31 @@ impl Drop for Draining {
 /// Tells the connections of changes in the rules that concern them, for as long as the proxy accepts or has any.
 async fn herald(common: Arc<Common>, orders: Arc<watch::Sender<Orders>>, over: CancellationToken) {
     let mut changes = common.rules.changes();
-    let mut concerned = false;
+    let mut before = (0, Concern::default());
     loop {
+        changes.mark_unchanged();
         let off = common.rules.is_off();
         let set = common.rules.load().clone();
-        let was_concerned = std::mem::replace(&mut concerned, set.has_rules_for_connections_of(&common.name));
+        let now = (set.generation, set.concern(&common.name));
+        let is_concerned = before.1 != Concern::default() || now.1 != Concern::default();
         orders.send_if_modified(|orders| {
-            let has_news = orders.off != off || concerned || was_concerned;
+            let has_news = orders.off != off || (is_concerned && before != now);
             orders.off = off;
-            if concerned || was_concerned {
-                orders.rules = set.generation;
-            }
+            orders.rules += u64::from(has_news);
             has_news
         });
         drop(set);
+        before = now;
+        // The store tells when a rule ends its time, but not when it begins to act.
+        let rouse = async {
+            match now.1.resting {
+                0 => std::future::pending().await,
+                _ => clock::sleep(ROUSE_EVERY).await,
+            }
+        };
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
+            () = rouse => {}
             () = over.cancelled() => return,
         }
     }

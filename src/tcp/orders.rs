@@ -25,7 +25,7 @@ pub(super) struct Orders {
     pub(super) change: u64,
     /// Every fault is off: toxics do not act.
     pub(super) off: bool,
-    /// The generation of the rules, as far as they concern this proxy.
+    /// Grows with every change of the rules that concerns this proxy.
     pub(super) rules: u64,
     /// Whether to end.
     pub(super) ending: Ending,

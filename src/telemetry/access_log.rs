@@ -31,6 +31,8 @@ impl Observer for AccessLog {
             upstream_ms = event.upstream.map(|upstream| upstream.as_secs_f64() * 1e3),
             injected_ms = event.injected.as_secs_f64() * 1e3,
             faults = event.marks,
+            trace_id = event.trace.map(|trace| trace.trace_id),
+            parent_id = event.trace.map(|trace| trace.parent_id),
         );
     }
 

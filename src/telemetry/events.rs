@@ -99,6 +99,31 @@ impl fmt::Display for Trouble {
     }
 }
 
+/// The ids of a `traceparent` (W3C Trace Context, section 3.2), by which a line of the log is found from a trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TraceParent<'a> {
+    /// 32 lower-case hexadecimal digits.
+    pub trace_id: &'a str,
+    /// The caller's span: 16 of them.
+    pub parent_id: &'a str,
+}
+
+impl<'a> TraceParent<'a> {
+    /// Reads a field's value; `None` if it is not one that the standard allows, by which a receiver ignores it. Later
+    /// versions may say more after the fields of this one.
+    pub fn parse(value: &'a str) -> Option<Self> {
+        let mut parts = value.split('-');
+        let (version, trace_id, parent_id, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let is_hex = |text: &str, digits: usize| {
+            text.len() == digits && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        let is_zero = |text: &str| text.bytes().all(|b| b == b'0');
+        let known = is_hex(version, 2) && version != "ff" && is_hex(flags, 2);
+        let ids = is_hex(trace_id, 32) && !is_zero(trace_id) && is_hex(parent_id, 16) && !is_zero(parent_id);
+        (known && ids && (version != "00" || parts.next().is_none())).then_some(Self { trace_id, parent_id })
+    }
+}
+
 /// Why a client's TLS handshake came to nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum HandshakeFailure {
@@ -147,6 +172,8 @@ pub struct ExchangeEvent<'a> {
     pub upstream: Option<Duration>,
     /// Waits that faults put in.
     pub injected: Duration,
+    /// The request's W3C trace context, `traceparent` as sent; absent if there is none that is valid.
+    pub trace: Option<TraceParent<'a>>,
     /// Marks of the faults that acted (`rule/kind`), comma-separated; empty if none did.
     pub marks: &'a str,
     /// Bytes read from and sent to the client on this connection since the last event of it.
@@ -196,4 +223,30 @@ impl Observer for NoObserver {
     fn exchange(&self, _: &ExchangeEvent<'_>) {}
     fn request_received(&self, _: &str) {}
     fn connections(&self, _: &str, _: i64) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_parent_is_taken_only_if_it_is_one() {
+        const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+        const SPAN: &str = "00f067aa0ba902b7";
+        let parsed =
+            TraceParent::parse(&format!("00-{TRACE}-{SPAN}-01")).map(|t| (t.trace_id.len(), t.parent_id.len()));
+        assert_eq!(parsed, Some((32, 16)));
+        assert!(TraceParent::parse(&format!("01-{TRACE}-{SPAN}-01-more")).is_some(), "a version to come");
+        for wrong in [
+            format!("00-{TRACE}-{SPAN}-01-more"),
+            format!("ff-{TRACE}-{SPAN}-01"),
+            format!("00-{}-{SPAN}-01", "0".repeat(32)),
+            format!("00-{TRACE}-{}-01", "0".repeat(16)),
+            format!("00-{}-{SPAN}-01", TRACE.to_uppercase()),
+            format!("00-{TRACE}-{SPAN}"),
+            String::new(),
+        ] {
+            assert!(TraceParent::parse(&wrong).is_none(), "{wrong}");
+        }
+    }
 }

@@ -27,6 +27,7 @@ fn event<'a>(proxy: &'a str, route: &'a str, status: Option<u16>) -> ExchangeEve
         duration: Duration::from_millis(3),
         upstream: Some(Duration::from_millis(2)),
         injected: Duration::ZERO,
+        trace: None,
         marks: "",
         bytes: (100, 200),
     }
@@ -46,7 +47,7 @@ fn error_rule(name: &str) -> String {
 /// Plans one request and lets it go: the rule matched, triggered and was skipped.
 fn hit(set: &RuleSet) {
     let headers = HeaderMap::new();
-    drop(set.plan("p", &RequestView { method: &Method::GET, host: "", path: "/", query: None, headers: &headers }));
+    drop(set.plan("p", &RequestView::of(&Method::GET, "/", &headers)));
 }
 
 fn recovery() -> Recovery {

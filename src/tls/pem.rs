@@ -54,6 +54,14 @@ impl Pem {
         Wrong::new(self.key, format!("{} {message}", self.path.display()), cure)
     }
 
+    fn unreadable(&self, error: &rustls::Error) -> Wrong {
+        let message = match error {
+            rustls::Error::InvalidCertificate(why) => format!("holds a certificate that cannot be read ({why:?})"),
+            error => format!("holds a certificate that cannot be used: {error}"),
+        };
+        self.wrong(message, CERTIFICATE_CURE)
+    }
+
     /// All certificates of the file, at least one.
     pub(super) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, Wrong> {
         let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.bytes).collect();
@@ -80,9 +88,7 @@ impl Pem {
     pub(super) fn roots(&self) -> Result<RootCertStore, Wrong> {
         let mut roots = RootCertStore::empty();
         for certificate in self.certificates()? {
-            roots.add(certificate).map_err(|error| {
-                self.wrong(format_args!("holds a certificate that cannot be used: {error}"), CERTIFICATE_CURE)
-            })?;
+            roots.add(certificate).map_err(|error| self.unreadable(&error))?;
         }
         Ok(roots)
     }
@@ -95,9 +101,7 @@ pub(super) fn mismatch(certificate: &Pem, key: &Pem, error: &rustls::Error) -> W
             format_args!("is not the key of {}", certificate.path.display()),
             "name the key that the certificate was made with",
         ),
-        rustls::Error::InvalidCertificate(_) => {
-            certificate.wrong(format_args!("cannot be used: {error}"), CERTIFICATE_CURE)
-        }
+        rustls::Error::InvalidCertificate(_) => certificate.unreadable(error),
         _ => key.wrong(format_args!("cannot be used: {error}"), "an RSA (2048 bits or more), ECDSA or Ed25519 key"),
     }
 }

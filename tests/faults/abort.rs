@@ -5,8 +5,8 @@ use std::io::ErrorKind;
 use brownout::telemetry::events::ExchangeOutcome;
 use bytes::Bytes;
 
+use super::*;
 use crate::support::h2::{Client as H2Client, Origin as H2Origin, block_on, get, response, send_all};
-use crate::support::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nsome of it, unread";
@@ -126,7 +126,7 @@ fn on_http_2_the_stream_is_reset_and_the_others_are_undisturbed() {
                 let after_bytes = if at == "body" { format!("after_bytes = {after}") } else { String::new() };
                 let fault = rule("cut", &format!("kind = \"abort\"\nhow = \"{how}\"\nat = \"{at}\"\n{after_bytes}"));
                 bench.rules(&fault.replace("[[rule.fault]]", "match = { path = \"/cut\" }\n[[rule.fault]]"));
-                let client = H2Client::connect(bench.address).await;
+                let client = H2Client::connect(bench.h2).await;
                 let (other, _) = client.start(get("/other"), true).await;
                 let (_, mut other_respond) = origin.asked().await;
                 let (answer, _) = client.start(get("/cut"), true).await;

@@ -3,8 +3,8 @@
 use brownout::telemetry::events::ExchangeOutcome;
 use bytes::Bytes;
 
+use super::*;
 use crate::support::h2::{Client as H2Client, block_on, get, post, read_all};
-use crate::support::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const FAULT: &str = "kind = \"error\"\nstatus = 503\nbody = \"sorry\"\nheaders = { Retry-After = \"2\", set-cookie = [\"a=1\", \"b=2\"] }";
@@ -152,7 +152,7 @@ fn marks_can_be_turned_off() {
 fn on_http_2_the_answer_comes_and_the_connection_goes_on() {
     block_on(async {
         let (origin, bench) = failing();
-        let client = H2Client::connect(bench.address).await;
+        let client = H2Client::connect(bench.h2).await;
         for _ in 0..2 {
             let answer = client.get("/").await.unwrap();
             assert_eq!(

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use brownout::telemetry::events::ExchangeOutcome;
 
+use super::*;
 use crate::support::h2::{Client as H2Client, block_on, get, read_all};
-use crate::support::*;
 
 const DELAY: Duration = Duration::from_millis(150);
 const ON_REQUEST: &str = "kind = \"latency\"\ndelay = \"150ms\"";
@@ -84,7 +84,7 @@ fn on_http_2_streams_are_delayed_beside_one_another() {
             let origin = Origin::answering(|_| ok("hello"));
             let bench = Bench::new(origin.address);
             bench.rules(&rule("slow", fault));
-            let client = H2Client::connect(bench.address).await;
+            let client = H2Client::connect(bench.h2).await;
             let started = Instant::now();
             let answers = futures_util::future::join_all((0..10).map(|_| client.get("/"))).await;
             for answer in answers {
@@ -109,7 +109,7 @@ fn a_client_that_leaves_meanwhile_is_noticed_and_the_upstream_never_asked() {
     drop(bench.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nsome of it"));
     bench.say(GET).reset();
     block_on(async {
-        let client = H2Client::connect(bench.address).await;
+        let client = H2Client::connect(bench.h2).await;
         let (answer, mut stream) = client.start(get("/"), true).await;
         let (_other, _) = client.start(get("/"), true).await;
         while bench.active() < 2 {

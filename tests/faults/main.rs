@@ -6,6 +6,7 @@
 mod support;
 
 mod abort;
+mod asked;
 mod compose;
 mod error;
 mod latency;
@@ -13,3 +14,6 @@ mod release;
 mod slow_body;
 mod swap;
 mod timeout;
+mod tls;
+
+use support::*;

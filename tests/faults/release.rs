@@ -6,8 +6,8 @@ use brownout::clock::Instant;
 use brownout::rules::Layer;
 use brownout::telemetry::events::ExchangeOutcome;
 
+use super::*;
 use crate::support::h2::{Client as H2Client, block_on, get, read_all};
-use crate::support::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -186,7 +186,7 @@ fn on_http_2_waits_and_throttles_end_too() {
                 let origin = Origin::answering(|_| ok(&"x".repeat(50_000)));
                 let bench = Bench::new(origin.address);
                 bench.rules(&rule("it", fault).replace("[[rule.fault]]", "lease = \"1h\"\n[[rule.fault]]"));
-                let client = H2Client::connect(bench.address).await;
+                let client = H2Client::connect(bench.h2).await;
                 let (answer, _) = client.start(get("/"), true).await;
                 while bench.active() < 1 {
                     tokio::task::yield_now().await;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::*;
 use crate::support::h2::{Client as H2Client, Origin as H2Origin, block_on, get, read_all, response, send_all};
-use crate::support::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const LENGTH: usize = 30_000;
@@ -142,7 +142,7 @@ fn on_http_2_a_stream_drips_and_the_others_do_not() {
         let bench = Bench::h2c(origin.address);
         let fault = rule("drip", "kind = \"slow-body\"\nrate = \"100kB/s\"");
         bench.rules(&fault.replace("[[rule.fault]]", "match = { path = \"/drip\" }\n[[rule.fault]]"));
-        let client = H2Client::connect(bench.address).await;
+        let client = H2Client::connect(bench.h2).await;
         let (answer, _) = client.start(get("/drip"), true).await;
         let (_, mut respond) = origin.asked().await;
         let mut body = respond.send_response(response(200), false).unwrap();

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Instant;
 
+use super::*;
 use crate::support::h2::{Client as H2Client, block_on};
-use crate::support::*;
 
 const SWAPS: usize = 1_000;
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -58,7 +58,7 @@ fn a_thousand_swaps_under_load_fail_no_request_and_split_none() {
         }
         scope.spawn(|| {
             block_on(async {
-                let client = H2Client::connect(bench.address).await;
+                let client = H2Client::connect(bench.h2).await;
                 while !stop.load(Relaxed) {
                     let answer = client.get("/").await.unwrap();
                     assert_eq!(answer.status(), 200);

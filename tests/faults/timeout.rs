@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use brownout::telemetry::events::ExchangeOutcome;
 
+use super::*;
 use crate::support::h2::{Client as H2Client, block_on, get, read_all};
-use crate::support::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const WAIT: Duration = Duration::from_millis(150);
@@ -120,7 +120,7 @@ fn on_http_2_it_is_the_streams_alone() {
             let fault = format!("kind = \"timeout\"\nfor = \"150ms\"\nthen = \"{then}\"");
             bench
                 .rules(&rule("mute", &fault).replace("[[rule.fault]]", "match = { path = \"/mute\" }\n[[rule.fault]]"));
-            let client = H2Client::connect(bench.address).await;
+            let client = H2Client::connect(bench.h2).await;
             let started = Instant::now();
             let (mute, _) = client.start(get("/mute"), true).await;
             for _ in 0..3 {
@@ -138,7 +138,7 @@ fn on_http_2_it_is_the_streams_alone() {
 fn on_http_2_a_client_that_leaves_is_noticed() {
     block_on(async {
         let (origin, bench) = silent("");
-        let client = H2Client::connect(bench.address).await;
+        let client = H2Client::connect(bench.h2).await;
         let (answer, mut stream) = client.start(get("/"), true).await;
         let (_other, _) = client.start(get("/"), true).await;
         while bench.active() < 2 {

@@ -258,7 +258,8 @@ enum Ended {
 /// Both directions until both have ended; a cut of one side is a RST of the other.
 async fn relay<T: AsyncRead + AsyncWrite>(near: TcpStream, far: T, near_twin: &TcpStream, far_twin: &TcpStream) {
     let ends = (near.peer_addr().unwrap(), near.local_addr().unwrap());
-    let (near_read, near_write) = near.into_split();
+    // Not `into_split`, whose half says goodbye when it is dropped, also before a RST.
+    let (near_read, near_write) = tokio::io::split(near);
     let (far_read, far_write) = tokio::io::split(far);
     let up = pump(near_read, far_write, Some(ends));
     let down = pump(far_read, near_write, None);

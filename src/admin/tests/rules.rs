@@ -141,3 +141,26 @@ async fn a_reload_that_failed_is_shown_with_file_and_line() {
     reloads.record(Problems::default());
     assert!(instance.client.rules().await.unwrap().last_reload.unwrap().successful);
 }
+
+#[tokio::test]
+async fn a_group_is_switched_by_its_name_and_idle_rules_are_named() {
+    let instance = Instance::start().await;
+    load_file(&instance, &FILE.replace("name = \"a\"", "name = \"a\"\ngroup = \"day\""));
+    let mut grouped = rule("b");
+    grouped["group"] = json!("day");
+    instance.send("PUT", PATH, "", &json!({ "rule": [grouped, rule("c")] })).await;
+    let (_, tag) = instance.client.rules_with_tag().await.unwrap();
+    let group = instance.client.switch_group("day", false).await.unwrap();
+    let switched: Vec<_> =
+        group.rules.iter().map(|rule| (rule.layer.as_str(), rule.name.as_str(), rule.enabled)).collect();
+    assert_eq!(switched, [("file", "a", false), ("api", "b", false)]);
+    let (rules, after) = instance.client.rules_with_tag().await.unwrap();
+    assert_eq!(rules.rules.iter().map(|rule| rule.enabled).collect::<Vec<_>>(), [false, false, true]);
+    assert_ne!(tag, after, "layer api was changed");
+    assert!(rules.idle.is_empty(), "a minute has not passed");
+    let unknown = instance.post("/api/v1/groups/night/enable").await;
+    assert_eq!((unknown.status, unknown.problem().0.as_str()), (404, "unknown-group"));
+    assert!(instance.client.put_rules(&[rule("c")], &tag).await.is_err(), "somebody was faster");
+    assert_eq!(instance.client.put_rules(&[rule("c")], &after).await.unwrap().rules.len(), 2);
+    assert!(!instance.client.switch_rule("a", Some("file"), false).await.unwrap().enabled);
+}

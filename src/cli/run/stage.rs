@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Settings;
 use super::attach::Sidecars;
+use crate::admin::tend;
 use crate::cli::{Failure, output};
 use crate::clock;
 use crate::config::{Protocol, ProxyConfig};
@@ -35,6 +37,8 @@ pub(super) struct Stage {
     seen_by: AmplificationSource,
     exporter: Option<tokio::task::JoinHandle<()>>,
     linger: Option<Duration>,
+    /// Ends times of schedules while the run goes on.
+    _tending: AbortOnDropHandle<()>,
 }
 
 impl Stage {
@@ -72,7 +76,9 @@ impl Stage {
             Some(address) => Some(export(address, metrics.clone()).await?),
             None => None,
         };
-        Ok(Self { injector, proxies, tcp, metrics, seen_by, exporter: exporter_task, linger: settings.exporter.linger })
+        let (exporter, linger) = (exporter_task, settings.exporter.linger);
+        let _tending = AbortOnDropHandle::new(tokio::spawn(tend(store)));
+        Ok(Self { injector, proxies, tcp, metrics, seen_by, exporter, linger, _tending })
     }
 
     pub(super) fn injector(&mut self) -> &mut dyn Injector {

@@ -42,6 +42,7 @@ impl Files {
         let config = &self.current;
         let rules = read_rules_dir(&config.rules.dir, &config.safety)?;
         let count = rules.len();
+        self.store.set_excludes(config.rules.exclude.clone());
         let generation = self.store.replace(&Layer::File, rules);
         self.reloads.record(Problems::default());
         tracing::info!(rules = count, generation, dir = %config.rules.dir.display(), "rules read");
