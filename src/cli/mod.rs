@@ -19,6 +19,7 @@ pub mod rules;
 pub mod run;
 pub mod schema;
 pub mod serve;
+mod targets;
 pub mod toxiproxy;
 
 use std::ffi::OsString;

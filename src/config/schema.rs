@@ -93,6 +93,8 @@ const PROXY: Section = Section {
         ),
         key("marks", Shape::Flag, "true", "altered responses say so; default: `true`"),
         key("shards", Shape::Count(1), "4", "threads; default: one for each core"),
+        key("tls", Shape::Table("tls"), "{}", "TLS towards clients; default: in the clear"),
+        key("upstream_tls", Shape::Table("upstream_tls"), "{}", "TLS towards `https://` upstreams, where it differs"),
         key("route", Shape::Tables("route"), "[]", "named matches for the metrics"),
         key(
             "client_faults",

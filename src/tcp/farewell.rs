@@ -18,8 +18,8 @@ const RESET_WAIT: Duration = Duration::from_millis(100);
 /// Ends a connection as asked.
 pub(super) async fn end(socket: TcpStream, how: CloseHow) {
     match how {
-        CloseHow::Close => close(&socket).await,
-        CloseHow::Reset => reset(&socket).await,
+        CloseHow::Close | CloseHow::HalfClose | CloseHow::ConnectionClose => close(&socket).await,
+        CloseHow::Reset | CloseHow::StreamReset(_) | CloseHow::ConnectionReset => reset(&socket).await,
     }
 }
 

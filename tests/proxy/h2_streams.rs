@@ -260,3 +260,57 @@ fn a_connection_that_the_upstream_closed_is_replaced() {
         }
     });
 }
+
+#[test]
+fn an_upstream_that_says_goodbye_answers_what_is_under_way_and_the_next_request_goes_elsewhere() {
+    block_on(async {
+        let mut origin = Origin::new().await;
+        let bench = Bench::with(&format!("upstream = \"h2c://{}\"\nshards = 1", origin.address));
+        let client = Client::connect(bench.h2).await;
+        let (first, _) = client.start(post("/first"), true).await;
+        let (_, mut respond) = origin.asked().await;
+        origin.say_goodbye();
+        // However soon it comes: on a connection that has said goodbye it would not have been processed.
+        let (second, _) = client.start(post("/second"), true).await;
+        let (asked, mut respond_second) = origin.asked().await;
+        assert_eq!(asked.uri().path(), "/second");
+        respond_second.send_response(response(202), true).unwrap();
+        assert_eq!(second.await.unwrap().status(), 202);
+        respond.send_response(response(201), true).unwrap();
+        assert_eq!(first.await.unwrap().status(), 201);
+        assert!(origin.connections() <= 2);
+    });
+}
+
+/// 60 MiB down while 40 MiB go up, on the terms of `streaming`: the origin reads a little for every 8 MiB it sends.
+#[test]
+fn bulk_in_both_directions_of_a_stream_does_not_stall() {
+    const DOWN: usize = 60 << 20;
+    const UP: usize = 40 << 20;
+    block_on(async {
+        let mut origin = Origin::new().await;
+        let bench = Bench::h2c(origin.address);
+        let client = Client::connect(bench.h2).await;
+        let (answer, mut up) = client.start(post("/"), false).await;
+        let upload = tokio::spawn(async move { send_all(&mut up, Bytes::from(vec![1; UP]), true).await });
+        let (asked, mut respond) = origin.asked().await;
+        let mut down = respond.send_response(response(200), false).unwrap();
+        tokio::spawn(async move {
+            let (mut body, piece) = (asked.into_body(), Bytes::from(vec![2; 1 << 20]));
+            let mut read = 0;
+            for sent in 1..=DOWN >> 20 {
+                send_all(&mut down, piece.clone(), sent == DOWN >> 20).await.unwrap();
+                if sent % 8 == 0
+                    && let Some(piece) = body.data().await
+                {
+                    let piece = piece.unwrap();
+                    read += piece.len();
+                    body.flow_control().release_capacity(piece.len()).unwrap();
+                }
+            }
+            assert_eq!(read + read_all(body).await.unwrap().0.len(), UP);
+        });
+        assert_eq!(read_all(answer.await.unwrap().into_body()).await.unwrap().0.len(), DOWN);
+        upload.await.unwrap().unwrap();
+    });
+}

@@ -1,6 +1,8 @@
 //! HTTP/2 peers with prior knowledge, on the `h2` crate: what they say and do not say is up to the test.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use bytes::Bytes;
 use h2::client::SendRequest;
@@ -89,7 +91,16 @@ pub type Asked = (Request<RecvStream>, SendResponse<Bytes>);
 pub struct Origin {
     pub address: SocketAddr,
     requests: UnboundedReceiver<Asked>,
-    hang_up: tokio::sync::broadcast::Sender<()>,
+    end: tokio::sync::broadcast::Sender<End>,
+    connections: Arc<AtomicUsize>,
+}
+
+/// How an origin ends its connections.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    Close,
+    /// GOAWAY: requests under way are still answered.
+    Goodbye,
 }
 
 impl Origin {
@@ -101,12 +112,15 @@ impl Origin {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, requests) = unbounded_channel();
-        let (hang_up, _) = tokio::sync::broadcast::channel(1);
-        let hung_up = hang_up.clone();
+        let (end, _) = tokio::sync::broadcast::channel(1);
+        let ending = end.clone();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = connections.clone();
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 socket.set_nodelay(true).unwrap();
-                let (sender, options, mut hung_up) = (sender.clone(), options.clone(), hung_up.subscribe());
+                count.fetch_add(1, SeqCst);
+                let (sender, options, mut ending) = (sender.clone(), options.clone(), ending.subscribe());
                 tokio::spawn(async move {
                     let mut connection = options.handshake(socket).await.unwrap();
                     loop {
@@ -115,13 +129,16 @@ impl Origin {
                                 Some(Ok(asked)) => drop(sender.send(asked)),
                                 _ => return,
                             },
-                            _ = hung_up.recv() => return,
+                            end = ending.recv() => match end {
+                                Ok(End::Goodbye) => connection.graceful_shutdown(),
+                                _ => return,
+                            },
                         }
                     }
                 });
             }
         });
-        Self { address, requests, hang_up }
+        Self { address, requests, end, connections }
     }
 
     /// The next request.
@@ -131,7 +148,17 @@ impl Origin {
 
     /// Closes all connections.
     pub fn hang_up(&self) {
-        self.hang_up.send(()).unwrap();
+        assert!(self.end.send(End::Close).is_ok(), "nobody is there");
+    }
+
+    /// Says goodbye (GOAWAY) on all connections.
+    pub fn say_goodbye(&self) {
+        assert!(self.end.send(End::Goodbye).is_ok(), "nobody is there");
+    }
+
+    /// Connections that have been opened so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(SeqCst)
     }
 
     /// A request that has come already, if any.

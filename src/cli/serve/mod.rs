@@ -95,7 +95,7 @@ async fn serve(config: Config, args: Args) -> Outcome {
         ceilings: config.safety.ceilings(),
         listen,
         token: config.admin.token.clone(),
-        names: Vec::new(),
+        names: config.admin.hosts.clone(),
     };
     let api = Api::new(setup);
     proxies.tell(api.clone()).await;
@@ -109,7 +109,7 @@ async fn serve(config: Config, args: Args) -> Outcome {
     let sweeper = tokio::spawn(sweep(api));
     ready.set(true);
 
-    let signal = steer(&mut signals, &mut files, &mut proxies, &latch).await;
+    let signal = steer(&mut signals, &mut files, &mut proxies, &latch, &ready).await;
     tracing::info!(exit_code = signal, "asked to stop: draining");
     ready.set(false);
     let code = tokio::select! {
@@ -124,7 +124,7 @@ async fn serve(config: Config, args: Args) -> Outcome {
 }
 
 /// Obeys signals and files until asked to end; the exit code of a process that ends by that signal.
-async fn steer(signals: &mut Signals, files: &mut Files, proxies: &mut Proxies, latch: &Latch) -> u8 {
+async fn steer(signals: &mut Signals, files: &mut Files, proxies: &mut Proxies, latch: &Latch, ready: &Ready) -> u8 {
     loop {
         tokio::select! {
             signal = signals.next() => match signal {
@@ -137,6 +137,7 @@ async fn steer(signals: &mut Signals, files: &mut Files, proxies: &mut Proxies, 
             () = files.changed() => files.reload(proxies).await,
             () = proxies.changed() => proxies.publish().await,
         }
+        ready.set(proxies.all_listen());
     }
 }
 

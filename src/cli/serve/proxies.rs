@@ -21,13 +21,16 @@ pub(super) struct Proxies {
     drain: Duration,
     running: BTreeMap<String, Proxy>,
     tcp: Arc<Registry>,
+    /// The last reconciliation left none out.
+    complete: bool,
     api: Option<Arc<Api>>,
 }
 
 impl Proxies {
     /// Starts every proxy of the configuration and prints where it listens.
     pub(super) async fn start(config: &Config, around: Surroundings, tcp: Arc<Registry>) -> Result<Self, Failure> {
-        let mut proxies = Self { around, drain: config.drain.limit, running: BTreeMap::new(), tcp, api: None };
+        let (drain, running) = (config.drain.limit, BTreeMap::new());
+        let mut proxies = Self { around, drain, running, tcp, complete: true, api: None };
         for proxy in config.proxies.iter().filter(|proxy| proxy.protocol == Protocol::Http) {
             proxies.add(proxy.clone()).await?;
         }
@@ -35,6 +38,11 @@ impl Proxies {
             return Err(anyhow!(failure).into());
         }
         Ok(proxies)
+    }
+
+    /// Whether every proxy of the configuration listens.
+    pub(super) fn all_listen(&self) -> bool {
+        self.complete
     }
 
     /// Keeps the API told of what is running.
@@ -76,6 +84,7 @@ impl Proxies {
             }
         }
         self.publish().await;
+        self.complete = failures.is_empty();
         failures
     }
 

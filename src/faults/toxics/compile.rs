@@ -91,7 +91,7 @@ pub fn read_toxic(mut reader: Reader<'_>, owner: &str) -> Option<ToxicSpec> {
     let toxicity = reader.or("toxicity", Share::ALL).get() as f32;
     let name = name.or_else(|| Some(default_name(kind?, &stream_written)));
     let written = reader.node("attributes");
-    let empty = Node { line: reader.line(), value: Value::Table(Default::default()) };
+    let empty = Node { line: reader.line(), set: None, value: Value::Table(Default::default()) };
     let context = format!("{owner}: toxic \"{}\"", name.as_deref().unwrap_or_default());
     let toxic =
         kind.and_then(|kind| compile(kind, Reader::new(reader.file(), written.unwrap_or(&empty), context, problems)));

@@ -29,9 +29,9 @@ fn compile(reader: &mut Reader<'_>) -> Option<Arc<dyn Toxic>> {
 
 /// The toxic.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cut {
-    pub(super) after: Duration,
-    pub(super) how: CloseHow,
+pub(in crate::faults) struct Cut {
+    pub(in crate::faults) after: Duration,
+    pub(in crate::faults) how: CloseHow,
 }
 
 impl Toxic for Cut {

@@ -48,6 +48,7 @@ use crate::diagnostics::Reader;
 use crate::dice::Dice;
 
 pub(super) use bandwidth::Bandwidth;
+pub(super) use cut::Cut;
 pub(super) use latency::Latency;
 pub(super) use limit_data::LimitData;
 pub(super) use refuse::Refuse;

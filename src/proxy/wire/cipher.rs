@@ -63,8 +63,9 @@ impl Cipher {
         Ok(())
     }
 
-    /// Says goodbye, so that the peer can tell an end from a cut. Nothing can be sealed afterwards.
+    /// Seals what waits and says goodbye, so that the peer can tell an end from a cut. Nothing can be sealed afterwards.
     pub(super) fn farewell(&mut self, out: &mut BytesMut) -> io::Result<()> {
+        self.seal(&[], out)?;
         self.session.send_close_notify();
         self.seal(&[], out)
     }
@@ -147,4 +148,109 @@ pub(super) fn invalid(error: rustls::Error) -> io::Error {
 /// What was wrong with the peer's TLS, if that is what an error of its connection says.
 pub(in crate::proxy) fn reason(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+
+    use super::*;
+
+    /// Two ends that have shaken hands; what they said to each other after that is still to be passed on.
+    fn pair() -> (Cipher, Cipher) {
+        let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(signing_key.serialize_pem().as_bytes()).unwrap();
+        let chain = vec![CertificateDer::from(cert.der().to_vec())];
+        let mut roots = RootCertStore::empty();
+        roots.add(chain[0].clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let server =
+            ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
+        let server = server.with_no_client_auth().with_single_cert(chain, key).unwrap();
+        let client = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let client = client.with_root_certificates(roots).with_no_client_auth();
+        let name = ServerName::try_from("a").unwrap();
+        let mut client = Cipher::new(ClientConnection::new(client.into(), name).unwrap().into());
+        let mut server = Cipher::new(ServerConnection::new(server.into()).unwrap().into());
+        while client.is_handshaking() || server.is_handshaking() {
+            pass(&mut client, &mut server);
+            pass(&mut server, &mut client);
+        }
+        (client, server)
+    }
+
+    /// Passes on what waits to be sent.
+    fn pass(from: &mut Cipher, to: &mut Cipher) {
+        let mut records = BytesMut::new();
+        from.seal(&[], &mut records).unwrap();
+        if !records.is_empty() {
+            to.feed(&records).unwrap();
+        }
+    }
+
+    /// Reads at most so many bytes.
+    fn read(cipher: &mut Cipher, most: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; most];
+        let mut buf = ReadBuf::new(&mut bytes);
+        cipher.read(&mut buf)?;
+        Ok(buf.filled().to_vec())
+    }
+
+    #[test]
+    fn more_than_is_taken_at_once_waits_and_nothing_is_lost() {
+        let (mut client, mut server) = pair();
+        let sent: Vec<u8> = (0..200_000u32).map(|n| n as u8).collect();
+        client.hold(&sent[..5]);
+        let mut records = BytesMut::new();
+        client.seal(&sent[5..], &mut records).unwrap();
+        let mut got = Vec::new();
+        for records in records.chunks(70_000) {
+            server.feed(records).unwrap();
+            got.extend(read(&mut server, 100).unwrap());
+        }
+        assert!(!server.is_quiet());
+        while got.len() < sent.len() {
+            got.extend(read(&mut server, 1000).unwrap());
+        }
+        assert!(got == sent);
+        assert!(server.is_quiet());
+        assert_eq!(read(&mut server, 1).unwrap_err().kind(), ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_ticket_for_the_next_handshake_is_nothing_to_be_read() {
+        let (mut client, mut server) = pair();
+        pass(&mut server, &mut client);
+        assert!(client.is_quiet());
+        server.hold(b"word");
+        pass(&mut server, &mut client);
+        assert!(!client.is_quiet());
+        assert_eq!(read(&mut client, 10).unwrap(), b"word");
+    }
+
+    #[test]
+    fn an_end_with_a_goodbye_is_told_from_a_cut() {
+        let (mut client, mut server) = pair();
+        client.hold(b"last words");
+        let mut records = BytesMut::new();
+        client.farewell(&mut records).unwrap();
+        server.feed(&records).unwrap();
+        assert_eq!(read(&mut server, 100).unwrap(), b"last words");
+        assert_eq!(read(&mut server, 100).unwrap(), b"");
+        let (_, mut server) = pair();
+        server.end();
+        assert_eq!(read(&mut server, 100).unwrap_err().kind(), ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn what_is_no_tls_is_an_error_whose_reason_is_found_again() {
+        let (_, mut server) = pair();
+        let error = invalid(server.feed(b"GET / HTTP/1.1\r\n\r\n").unwrap_err());
+        assert!(reason(&error).is_some());
+        assert!(reason(&ErrorKind::UnexpectedEof.into()).is_none());
+    }
 }
