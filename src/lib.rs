@@ -8,14 +8,16 @@
 //! cli                     one file per subcommand: reads what the user wrote, wires the rest together
 //! admin   demo            the REST API; the embedded shop
 //! experiment   report     baseline, recovery, verdict and the runner; one file per report format
-//! proxy   load   client   the only place that names pingora; the open-loop driver; the admin API's client
+//! proxy   tcp             HTTP, the only place that names pingora; TCP with Toxiproxy's API
+//! load    client          the open-loop driver; the admin API's client
 //! config                  the configuration file and its watching
 //! tls                     certificates, keys and roots, made ready for handshakes
 //! rules                   which requests get which faults, when, how often
 //! faults                  one pure file per fault: decide, never sleep, write or log
 //! telemetry   results     events, metrics, logging; the plain model of everything measured
 //! stats                   pure functions over recorded numbers
-//! units dice names clock diagnostics     types with units, seeded chance, public names, the precise timer, mistakes
+//! units dice names clock diagnostics shards     types with units, seeded chance, public names, the precise timer,
+//!                         mistakes, the threads that carry traffic
 //! ```
 //!
 //! # The life of a request
@@ -50,7 +52,9 @@ pub mod proxy;
 pub mod report;
 pub mod results;
 pub mod rules;
+pub mod shards;
 pub mod stats;
+pub mod tcp;
 pub mod telemetry;
 pub mod tls;
 pub mod units;

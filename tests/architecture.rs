@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("names", &[]),
     ("diagnostics", &[]),
     ("clock", &[]),
+    ("shards", &[]),
     ("stats", &[]),
     ("results", &["stats"]),
     ("faults", &[]),
@@ -23,6 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tls", &[]),
     ("config", &["faults", "rules", "tls"]),
     ("proxy", &["faults", "rules", "config", "telemetry", "tls"]),
+    ("tcp", &["faults", "rules", "config", "telemetry"]),
     ("load", &["stats", "results"]),
     ("client", &["faults", "rules"]),
     ("experiment", &["stats", "results", "faults", "rules", "config", "telemetry", "load", "client"]),
@@ -41,6 +43,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "telemetry",
             "config",
             "proxy",
+            "tcp",
             "load",
             "client",
             "experiment",
@@ -58,6 +61,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "telemetry",
             "config",
             "proxy",
+            "tcp",
             "load",
             "client",
             "experiment",
@@ -69,7 +73,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Types with units, chance, names, problems, time: anybody may use them, and they use nothing but each other.
-const LEAVES: &[&str] = &["units", "dice", "names", "diagnostics", "clock"];
+const LEAVES: &[&str] = &["units", "dice", "names", "diagnostics", "clock", "shards"];
 
 /// Code lines of a file without its tests: above this its own maintainers begin to dread it.
 const LONGEST_FILE: usize = 400;

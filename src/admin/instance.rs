@@ -16,6 +16,7 @@ pub fn describe(proxy: &Proxy) -> wire::Proxy {
     let config = proxy.config();
     let protocol = match config.protocol {
         Protocol::Http => "http",
+        Protocol::Tcp => "tcp",
     };
     wire::Proxy {
         name: config.name.clone(),

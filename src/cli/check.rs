@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::{Outcome, output};
-use crate::config::{Config, Kind, Safety, read_rule_file, read_rules_dir, rule_files};
+use crate::config::{Config, Kind, Protocol, Safety, read_rule_file, read_rules_dir, rule_files};
 use crate::diagnostics::{Node, Problems};
 use crate::experiment::spec::Experiment;
-use crate::rules::{RuleSpec, futile};
+use crate::rules::{RuleSpec, futile, misplaced};
 use crate::units::show_seconds;
 
 /// Check files without starting anything
@@ -63,7 +63,10 @@ fn check_config(path: &Path, document: &Node) -> Result<String, Problems> {
     let dir = &config.rules.dir;
     let rules = read_rules_dir(dir, &config.safety)?;
     let proxies: Vec<&str> = config.proxies.iter().map(|proxy| proxy.name.as_str()).collect();
-    futile(&rules, &proxies).or(())?;
+    let mut problems = futile(&rules, &proxies);
+    let over_tcp = config.proxies.iter().filter(|proxy| proxy.protocol == Protocol::Tcp);
+    problems.extend(misplaced(&rules, &over_tcp.map(|proxy| proxy.name.as_str()).collect::<Vec<_>>()));
+    problems.or(())?;
     Ok(format!("{}, {} from {}", counted(proxies.len(), "proxy"), counted_rules(&rules), dir.display()))
 }
 

@@ -20,6 +20,7 @@ pub mod run;
 pub mod schema;
 pub mod serve;
 mod targets;
+pub mod toxiproxy;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -90,6 +91,7 @@ enum Command {
     Load(Box<load::Args>),
     Check(check::Args),
     Explain(explain::Args),
+    Toxiproxy(toxiproxy::Args),
     Rules(rules::Args),
     Off(off::Args),
     On(on::Args),
@@ -106,6 +108,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Load(args) => load::run(&args),
         Command::Check(args) => check::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Toxiproxy(args) => toxiproxy::run(args),
         Command::Rules(args) => rules::run(args),
         Command::Off(args) => off::run(args),
         Command::On(args) => on::run(args),
@@ -122,7 +125,7 @@ fn command() -> clap::Command {
 
 /// Runs the command that the process was started with, shows its failure if it has one, and says how to exit.
 pub fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let arguments = toxiproxy::with_two_dashes(std::env::args_os().collect());
     // Help and usage errors are shown before there is anything parsed to tell their colour by.
     let color = color_of(&arguments);
     let parsed = Cli::command().color(color).try_get_matches_from(&arguments).and_then(|m| Cli::from_arg_matches(&m));

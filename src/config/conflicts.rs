@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use super::address::collide;
 use super::proxy::Placed;
-use super::sections::{Admin, Metrics};
+use super::sections::{Admin, Metrics, Safety};
+use super::tcp::Toxiproxy;
 use crate::diagnostics::Reader;
 
 /// Who wants to listen where, and the line that says so.
@@ -15,7 +16,13 @@ struct Claim {
 }
 
 /// Records every name that is taken twice and every pair of listeners of which the second could not be bound.
-pub(super) fn check(top: &Reader<'_>, admin: &Admin, metrics: &Metrics, proxies: &[Placed]) {
+pub(super) fn check(
+    top: &Reader<'_>,
+    admin: &Admin,
+    metrics: &Metrics,
+    toxiproxy: Option<&Toxiproxy>,
+    proxies: &[Placed],
+) {
     for (i, later) in proxies.iter().enumerate() {
         let Some(name) = &later.name else { continue };
         if let Some(first) = proxies[..i].iter().find(|first| first.name.as_ref() == Some(name)) {
@@ -27,6 +34,8 @@ pub(super) fn check(top: &Reader<'_>, admin: &Admin, metrics: &Metrics, proxies:
         Claim { who: "[admin]".to_owned(), listen: admin.listen, line: None },
         Claim { who: "[metrics]".to_owned(), listen: metrics.listen, line: None },
     ];
+    let toxiproxy = toxiproxy.map(|api| Claim { who: "[toxiproxy]".to_owned(), listen: api.listen, line: None });
+    claims.extend(toxiproxy);
     claims.extend(proxies.iter().filter_map(|placed| {
         let who = placed.name.as_ref().map_or("a proxy".to_owned(), |name| format!("proxy \"{name}\""));
         Some(Claim { who, listen: placed.listen?, line: placed.line })
@@ -42,6 +51,25 @@ pub(super) fn check(top: &Reader<'_>, admin: &Admin, metrics: &Metrics, proxies:
                 also(first.line)
             );
             top.complain_at(later.line, message, Some("give one of them another port"));
+        }
+    }
+}
+
+/// Records every toxic of the file that `[safety]` does not allow.
+pub(super) fn beyond_safety(top: &Reader<'_>, safety: &Safety, proxies: &[Placed]) {
+    let most = safety.max_probability;
+    for placed in proxies {
+        let Some(proxy) = &placed.proxy else { continue };
+        for toxic in &proxy.tcp.toxics {
+            let who = format!("proxy \"{}\": toxic \"{}\"", proxy.name, toxic.name);
+            if f64::from(toxic.toxicity) > most.get() {
+                let message = format!("{who} hits {} of connections, safety.max_probability is {most}", toxic.toxicity);
+                top.complain_at(placed.line, message, Some("lower its toxicity"));
+            }
+            if safety.require_lease {
+                let message = format!("{who} has no lease, and safety.require_lease is set");
+                top.complain_at(placed.line, message, Some("use a rule with a lease"));
+            }
         }
     }
 }

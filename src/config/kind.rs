@@ -17,7 +17,7 @@ pub enum Kind {
 /// The first kind of which a key is there decides: an experiment has proxies and rules as well.
 const MARKS: [(Kind, &[&str]); 3] = [
     (Kind::Experiment, &["experiment", "load", "phases", "slo", "expect", "policy"]),
-    (Kind::Config, &["proxy", "admin", "metrics", "rules", "safety", "log", "drain"]),
+    (Kind::Config, &["proxy", "admin", "metrics", "rules", "safety", "log", "drain", "toxiproxy"]),
     (Kind::Rules, &["rule"]),
 ];
 

@@ -15,6 +15,7 @@ mod route;
 mod rules_dir;
 pub mod schema;
 mod sections;
+mod tcp;
 mod timeouts;
 mod tls;
 mod upstream;
@@ -32,6 +33,7 @@ pub use proxy::{ExperimentProxy, HalfClose, Protocol, ProxyConfig, read_experime
 pub use route::RouteConfig;
 pub use rules_dir::{read_rule_file, read_rules_dir, rule_files};
 pub use sections::{Admin, Drain, Log, LogFormat, Metrics, RulesSource, Safety, Token};
+pub use tcp::{TcpOptions, Toxiproxy};
 pub use timeouts::Timeouts;
 pub use upstream::{Scheme, Upstream};
 pub use watch::Watch;
@@ -52,6 +54,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// The listeners with their upstreams; names and listens are unique, there is at least one.
     pub proxies: Vec<ProxyConfig>,
+    /// Toxiproxy's API, if it is wanted.
+    pub toxiproxy: Option<Toxiproxy>,
     /// Where the rules of layer `file` come from.
     pub rules: RulesSource,
     /// What must not happen by accident.
@@ -131,15 +135,17 @@ impl Config {
         let admin = Admin::read(&mut top);
         let metrics = Metrics::read(&mut top);
         let proxies = proxy::read_all(&mut top);
+        let toxiproxy = Toxiproxy::read(&mut top);
         let rules = RulesSource::read(&mut top, folder);
         let safety = Safety::read(&mut top, folder);
         let log = Log::read(&mut top);
         let drain = Drain::read(&mut top);
-        conflicts::check(&top, &admin, &metrics, &proxies);
+        conflicts::check(&top, &admin, &metrics, toxiproxy.as_ref(), &proxies);
+        conflicts::beyond_safety(&top, &safety, &proxies);
         top.finish();
 
         let proxies = proxies.into_iter().filter_map(|placed| placed.proxy).collect();
-        let config = Self { path: path.to_owned(), admin, metrics, proxies, rules, safety, log, drain };
+        let config = Self { path: path.to_owned(), admin, metrics, proxies, toxiproxy, rules, safety, log, drain };
         let mut problems = problems.into_inner();
         // What two lines are wrong about together was found last: back to where a reader of the file would find it.
         problems.0.sort_by_key(|problem| problem.line);

@@ -12,9 +12,10 @@ use super::forwarded::Forwarded;
 use super::limits::Limits;
 use super::route::{self, RouteConfig};
 use super::sections::Token;
-use super::timeouts::Timeouts;
+use super::tcp::TcpOptions;
+use super::timeouts::{Timeouts, above_zero};
 use super::tls;
-use super::upstream::Upstream;
+use super::upstream::{Scheme, Upstream};
 use crate::diagnostics::{Reader, nearest};
 use crate::rules::ClientFaults;
 use crate::tls::{ClientTls, ServerTls};
@@ -24,6 +25,8 @@ use crate::tls::{ClientTls, ServerTls};
 pub enum Protocol {
     /// HTTP/1.x, and HTTP/2 with prior knowledge, told apart by the first bytes; with TLS by what was agreed on.
     Http,
+    /// Bytes as they are.
+    Tcp,
 }
 
 /// What an HTTP/1.x client's FIN means while its exchange is under way.
@@ -66,6 +69,8 @@ pub struct ProxyConfig {
     pub routes: Vec<RouteConfig>,
     /// What clients may ask for themselves; nothing by default.
     pub client_faults: Option<ClientFaults>,
+    /// What only a TCP proxy has; the default for any other.
+    pub tcp: TcpOptions,
 }
 
 impl ProxyConfig {
@@ -191,8 +196,12 @@ fn read_listen(reader: &mut Reader<'_>) -> Option<SocketAddr> {
 
 fn read_listener(reader: &mut Reader<'_>, name: Option<String>, listen: Option<SocketAddr>) -> Option<ProxyConfig> {
     let protocol = read_protocol(reader);
+    let upstreams = read_upstreams(reader, protocol, listen);
+    if protocol == Protocol::Tcp {
+        return read_tcp(reader, name, listen, upstreams);
+    }
+    TcpOptions::refuse(reader);
     let tls = tls::read_server(reader);
-    let upstreams = read_upstreams(reader, listen);
     let upstream_tls = tls::read_client(reader, upstreams.as_deref().unwrap_or_default());
     let half_close = choice(reader, "half_close", &[("abort", HalfClose::Abort), ("wait", HalfClose::Wait)]);
     let timeouts = Timeouts::read(reader);
@@ -217,23 +226,62 @@ fn read_listener(reader: &mut Reader<'_>, name: Option<String>, listen: Option<S
         shards,
         routes,
         client_faults,
+        tcp: TcpOptions::default(),
+    })
+}
+
+/// The rest of a TCP proxy: of the time limits only the one on connecting has a meaning, and there are no routes.
+fn read_tcp(
+    reader: &mut Reader<'_>,
+    name: Option<String>,
+    listen: Option<SocketAddr>,
+    upstreams: Option<Vec<Upstream>>,
+) -> Option<ProxyConfig> {
+    let default = Timeouts::default();
+    let timeouts = Timeouts { connect: above_zero(reader, "connect_timeout", default.connect), ..default };
+    let tcp = TcpOptions::read(reader, &format!("proxy \"{}\"", name.as_deref().unwrap_or_default()));
+    let shards = read_shards(reader);
+    Some(ProxyConfig {
+        name: name?,
+        protocol: Protocol::Tcp,
+        listen: listen?,
+        tls: None,
+        upstreams: upstreams?,
+        upstream_tls: None,
+        half_close: HalfClose::Wait,
+        timeouts,
+        limits: Limits::default(),
+        forwarded: Forwarded::default(),
+        marks: false,
+        shards,
+        routes: Vec::new(),
+        client_faults: None,
+        tcp,
     })
 }
 
 fn read_protocol(reader: &mut Reader<'_>) -> Protocol {
-    let cure = Some("write protocol = \"http\"");
+    let cure = Some("write protocol = \"http\" or \"tcp\"");
     match reader.optional::<String>("protocol").as_deref() {
         None | Some("http") => {}
-        Some("tcp") => reader.reject("protocol", "\"tcp\" is not supported by this version yet", cure),
+        Some("tcp") => return Protocol::Tcp,
         Some(other) => reader.reject("protocol", format!("there is no protocol \"{other}\""), cure),
     }
     Protocol::Http
 }
 
-fn read_upstreams(reader: &mut Reader<'_>, listen: Option<SocketAddr>) -> Option<Vec<Upstream>> {
+fn read_upstreams(reader: &mut Reader<'_>, protocol: Protocol, listen: Option<SocketAddr>) -> Option<Vec<Upstream>> {
     let upstreams = reader.required::<Vec<Upstream>>("upstream", "\"http://127.0.0.1:9000\"")?;
     if upstreams.is_empty() {
         reader.reject("upstream", "the list is empty", Some("for example upstream = [\"http://127.0.0.1:9000\"]"));
+        return None;
+    }
+    if let Some(upstream) = upstreams.iter().find(|u| (u.scheme == Scheme::Tcp) != (protocol == Protocol::Tcp)) {
+        let (problem, cure) = match protocol {
+            Protocol::Tcp => ("is not for a TCP proxy", "write \"127.0.0.1:6379\" or \"tcp://127.0.0.1:6379\""),
+            Protocol::Http => ("is not for an HTTP proxy", "write \"http://127.0.0.1:9000\", or protocol = \"tcp\""),
+        };
+        reader.reject("upstream", format!("{upstream} {problem}"), Some(cure));
         return None;
     }
     let itself = |u: &&Upstream| listen.is_some_and(|l| u.port == l.port() && u.ip() == Some(l.ip()));

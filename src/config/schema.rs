@@ -10,8 +10,23 @@ const fn key(name: &'static str, shape: Shape, example: &'static str, meaning: &
 }
 
 /// The tables of a configuration file, the file itself first.
-pub static SECTIONS: &[Section] =
-    &[CONFIG, ADMIN, METRICS, PROXY, LIMITS, TLS, UPSTREAM_TLS, CLIENT_FAULTS, ROUTE, RULES, SAFETY, LOG, DRAIN];
+pub static SECTIONS: &[Section] = &[
+    CONFIG,
+    ADMIN,
+    METRICS,
+    PROXY,
+    LIMITS,
+    TLS,
+    UPSTREAM_TLS,
+    CLIENT_FAULTS,
+    ROUTE,
+    TOXIC,
+    TOXIPROXY,
+    RULES,
+    SAFETY,
+    LOG,
+    DRAIN,
+];
 
 const CONFIG: Section = Section {
     name: "config",
@@ -20,6 +35,7 @@ const CONFIG: Section = Section {
         key("admin", Shape::Table("admin"), "{}", "the REST API"),
         key("metrics", Shape::Table("metrics"), "{}", "the exporter"),
         key("proxy", Shape::Tables("proxy"), "[]", "the listeners with their upstreams; at least one"),
+        key("toxiproxy", Shape::Table("toxiproxy"), "{}", "Toxiproxy's API; off unless the table is there"),
         key("rules", Shape::Table("rules"), "{}", "where rules come from"),
         key("safety", Shape::Table("safety"), "{}", "what must not happen by accident"),
         key("log", Shape::Table("log"), "{}", "what is written to stderr"),
@@ -58,7 +74,7 @@ const PROXY: Section = Section {
     written: "[[proxy]]",
     keys: &[
         key("name", Shape::Text, "\"payments\"", "required: what rules refer to, and the metric label"),
-        key("protocol", Shape::Text, "\"http\"", "default: `http`"),
+        key("protocol", Shape::Words(&["http", "tcp"]), "\"tcp\"", "default: `http`"),
         key("listen", Shape::Text, "\"127.0.0.1:8080\"", "required"),
         key("upstream", Shape::Texts, "\"http://127.0.0.1:9000\"", "required: one or a list, used in turn"),
         key(
@@ -100,6 +116,31 @@ const PROXY: Section = Section {
             "{ envoy = true }",
             "what clients may ask for themselves; default: nothing",
         ),
+        key("enabled", Shape::Flag, "false", "TCP only: whether it listens; default: `true`"),
+        key("max_connections", Shape::Count(1), "100", "TCP only: more at once are reset; default: no limit"),
+        key("groups", Shape::Texts, "[\"app\", \"data\"]", "TCP only: the sides that it connects, for partitions"),
+        key("toxic", Shape::Tables("toxic"), "[]", "TCP only: toxics from the start"),
+    ],
+};
+
+const TOXIC: Section = Section {
+    name: "toxic",
+    written: "[[proxy.toxic]]",
+    keys: &[
+        key("name", Shape::Text, "\"slow\"", "default: the type and the stream, with `_` between them"),
+        key("type", Shape::Text, "\"latency\"", "required: `docs/toxiproxy.md` has all"),
+        key("stream", Shape::Text, "\"upstream\"", "from the client, or `downstream`, to it; default: `downstream`"),
+        key("toxicity", Shape::Share, "0.5", "the share of connections; default: `1.0`"),
+        key("attributes", Shape::Open, "{ latency = \"100ms\" }", "those of its type"),
+    ],
+};
+
+const TOXIPROXY: Section = Section {
+    name: "toxiproxy",
+    written: "[toxiproxy]",
+    keys: &[
+        key("listen", Shape::Text, "\"127.0.0.1:8474\"", "no password: loopback only; default: `127.0.0.1:8474`"),
+        key("strict", Shape::Flag, "true", "the original's behaviour, also where ours is better; default: `false`"),
     ],
 };
 
@@ -310,6 +351,10 @@ mod tests {
             "config" => format!("{UNKNOWN}\n[[proxy]]\n{PROXY}"),
             "proxy" => format!("[[proxy]]\n{PROXY}{UNKNOWN}\n"),
             "route" => format!("[[proxy]]\n{PROXY}[[proxy.route]]\n{UNKNOWN}\n"),
+            "toxic" => {
+                let proxy = PROXY.replace("http:", "tcp:");
+                format!("[[proxy]]\n{proxy}protocol = \"tcp\"\n[[proxy.toxic]]\ntype = \"noop\"\n{UNKNOWN}\n")
+            }
             "tls" | "upstream_tls" => {
                 let proxy = PROXY.replace("http:", "https:");
                 format!("[[proxy]]\n{proxy}[proxy.{section}]\n{UNKNOWN}\n")

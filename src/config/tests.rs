@@ -93,7 +93,7 @@ fn all_mistakes_of_a_file_are_reported_at_once_with_their_lines() {
 listen = "0.0.0.0:7470"
 [[proxy]]
 name = "a"
-protocol = "tcp"
+protocol = "udp"
 listen = "8080"
 upstream = "ftp://x:1"
 read_timeout = "0s"
@@ -189,4 +189,69 @@ fn an_experiment_attaches_to_running_proxies_or_starts_its_own() {
     assert!(matches!(&read[1], Some(ExperimentProxy::Start(proxy)) if proxy.name == "b"));
     assert_eq!(read[2], None);
     assert_eq!(problems.borrow().0.iter().map(|p| p.line).collect::<Vec<_>>(), [Some(12), Some(11)]);
+}
+
+#[test]
+fn a_tcp_proxy_has_toxics_from_the_start_and_nothing_of_http() {
+    let text = r#"[toxiproxy]
+strict = true
+[[proxy]]
+name = "db"
+protocol = "tcp"
+listen = "127.0.0.1:1"
+upstream = ["db-1:80", "tcp://[::1]:5433"]
+max_connections = 50
+groups = ["app", "data"]
+[[proxy.toxic]]
+type = "latency"
+stream = "upstream"
+toxicity = 0.5
+attributes = { latency = "1s" }
+"#;
+    let config = Config::resolve(Path::new("c.toml"), &Node::from_toml("c.toml", text).unwrap()).unwrap();
+    let proxy = &config.proxies[0];
+    assert_eq!(proxy.upstreams.iter().map(Upstream::authority).collect::<Vec<_>>(), ["db-1:80", "[::1]:5433"]);
+    let tcp = &proxy.tcp;
+    assert_eq!((tcp.enabled, tcp.max_connections.unwrap().get(), tcp.groups.len()), (true, 50, 2));
+    let toxic = &tcp.toxics[0];
+    assert_eq!((&*toxic.name, toxic.toxicity, &toxic.attributes["latency"]), ("latency_upstream", 0.5, &1000.into()));
+    let toxiproxy = config.toxiproxy.unwrap();
+    assert_eq!((toxiproxy.listen.to_string(), toxiproxy.strict), ("127.0.0.1:8474".to_owned(), true));
+
+    let wrong = r#"[toxiproxy]
+listen = "127.0.0.1:7470"
+[[proxy]]
+name = "db"
+protocol = "tcp"
+listen = "127.0.0.1:1"
+upstream = "http://db:5432"
+marks = true
+max_connections = 0
+[[proxy.toxic]]
+type = "latency"
+[[proxy.toxic]]
+type = "latency"
+attributes = { lateness = 3 }
+[[proxy.toxic]]
+type = "latency"
+[[proxy]]
+name = "web"
+listen = "127.0.0.1:2"
+upstream = "db:5432"
+[[proxy.toxic]]
+type = "noop"
+"#;
+    assert_eq!(
+        problems(wrong),
+        [
+            "c.toml: [toxiproxy] listens on 127.0.0.1:7470, and so does [admin] on 127.0.0.1:7470 (give one of them another port)",
+            "c.toml:7: proxy \"db\": upstream: http://db:5432 is not for a TCP proxy (write \"127.0.0.1:6379\" or \"tcp://127.0.0.1:6379\")",
+            "c.toml:8: proxy \"db\": unknown key \"marks\" (known keys: name, attach, listen, protocol, upstream, connect_timeout, enabled, max_connections, groups, toxic, shards)",
+            "c.toml:9: proxy \"db\": max_connections: 0 would serve nobody (enabled = false serves nobody; leave it out for no limit)",
+            "c.toml:10: proxy \"db\": toxic: two toxics are called \"latency_downstream\" (give each a name of its own)",
+            "c.toml:14: proxy \"db\": toxic \"latency_downstream\": unknown key \"lateness\" (known keys: latency, jitter, max, delay)",
+            "c.toml:20: proxy \"web\": upstream: tcp://db:5432 is not for an HTTP proxy (write \"http://127.0.0.1:9000\", or protocol = \"tcp\")",
+            "c.toml:21: proxy \"web\": toxic: is for proxies with protocol = \"tcp\" (rules act on HTTP proxies)",
+        ]
+    );
 }

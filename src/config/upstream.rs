@@ -17,6 +17,8 @@ pub enum Scheme {
     Https,
     /// HTTP/2 with prior knowledge over plain TCP.
     H2c,
+    /// Bytes as they are.
+    Tcp,
 }
 
 impl Scheme {
@@ -26,6 +28,7 @@ impl Scheme {
             Self::Http => "http",
             Self::Https => "https",
             Self::H2c => "h2c",
+            Self::Tcp => "tcp",
         }
     }
 }
@@ -65,13 +68,16 @@ impl fmt::Display for Upstream {
 
 impl FromNode for Upstream {
     fn from_node(node: &Node) -> Result<Self, String> {
-        const EXPECTED: &str = "\"http://host:port\", \"https://host:port\" or \"h2c://host:port\", or a list of them";
+        const EXPECTED: &str =
+            "\"http://host:port\", \"https://host:port\" \"h2c://host:port\" or \"tcp://host:port\", or a list of them";
         let Value::Text(text) = &node.value else { return Err(EXPECTED.to_owned()) };
-        let (scheme, rest) = text.split_once("://").ok_or(EXPECTED)?;
+        // Only a TCP proxy may leave the scheme out; whoever reads the proxy checks that it is one.
+        let (scheme, rest) = text.split_once("://").unwrap_or(("tcp", text));
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "http" => Scheme::Http,
             "https" => Scheme::Https,
             "h2c" => Scheme::H2c,
+            "tcp" => Scheme::Tcp,
             "h2" => return Err(format!("{EXPECTED}; HTTP/2 over TLS is agreed on under https://")),
             _ => return Err(EXPECTED.to_owned()),
         };
@@ -90,8 +96,10 @@ impl FromNode for Upstream {
             Some(Host::Ipv6(ip)) => ip.to_string(),
             None => return Err(EXPECTED.to_owned()),
         };
+        // The parser takes a written 80 for the default of its scheme; a TCP upstream has none.
+        let is_written = rest.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
         match url.port_or_known_default() {
-            Some(port) if port != 0 => Ok(Self { scheme, host, port }),
+            Some(port) if port != 0 && (is_written || scheme != Scheme::Tcp) => Ok(Self { scheme, host, port }),
             _ => Err(format!("{EXPECTED}, with a port above 0")),
         }
     }
@@ -112,6 +120,8 @@ mod tests {
             ("http://inventory.shop.svc/", "http://inventory.shop.svc:80"),
             ("h2c://[::1]:50051", "h2c://[::1]:50051"),
             ("HTTP://localhost:1", "http://localhost:1"),
+            ("127.0.0.1:6379", "tcp://127.0.0.1:6379"),
+            ("tcp://db:80", "tcp://db:80"),
             ("https://inventory", "https://inventory:443"),
             ("https://inventory:80", "https://inventory:80"),
         ] {
@@ -124,7 +134,8 @@ mod tests {
     #[test]
     fn what_could_not_be_kept_is_refused() {
         for text in [
-            "127.0.0.1:9000",
+            "127.0.0.1",
+            "tcp://a",
             "ftp://a:1",
             "h2://a:1",
             "http://a:1/base",

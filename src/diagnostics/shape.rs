@@ -65,6 +65,8 @@ pub enum Shape {
     Tables(&'static str),
     /// `[key.NAME]`: tables by a name that the user chooses.
     Named(&'static str),
+    /// A table whose keys depend on another key.
+    Open,
 }
 
 impl Shape {
@@ -99,6 +101,7 @@ impl Shape {
             Self::TableOrTables(name) => one_or_many(&reference(name)),
             Self::Tables(name) => json!({ "type": "array", "items": reference(name) }),
             Self::Named(name) => map_of(&reference(name)),
+            Self::Open => json!({ "type": "object" }),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::choice::choice;
+use super::toxics::{self, Stream, Toxic};
 use super::{
     BodyEffect, CloseHow, Cut, CutAt, CutEnd, Fault, Kind, RequestEffect, RequestView, ResponseEffect, ResponseView,
     Terminal,
@@ -87,6 +88,22 @@ impl Fault for Abort {
             At::Body(at) => {
                 let cut = Some(Cut { at, end: CutEnd::Broken(self.how) });
                 ResponseEffect { body: BodyEffect { cut, ..BodyEffect::default() }, ..ResponseEffect::default() }
+            }
+        }
+    }
+
+    /// A new connection ends before the upstream is contacted, and one that is open when the client next sends; the
+    /// response begins with its first byte.
+    fn on_connection(&self) -> Vec<(Stream, Arc<dyn Toxic>)> {
+        let limit = |bytes| Arc::new(toxics::LimitData { bytes, how: self.how });
+        match self.at {
+            At::Request => {
+                vec![(Stream::Upstream, Arc::new(toxics::Refuse { how: self.how })), (Stream::Upstream, limit(0))]
+            }
+            At::Headers => vec![(Stream::Downstream, limit(0))],
+            At::Body(CutAt::Bytes(bytes)) => vec![(Stream::Downstream, limit(bytes))],
+            At::Body(CutAt::Time(after)) => {
+                vec![(Stream::Downstream, Arc::new(toxics::Cut { after, how: self.how }))]
             }
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::choice::choice;
 use super::distribution::Distribution;
 use super::memory::Memory;
+use super::toxics::{self, Stream, Toxic};
 use super::{Fault, Kind, RequestEffect, RequestView, ResponseEffect, ResponseView, Side};
 use crate::clock::Instant;
 use crate::diagnostics::Reader;
@@ -88,6 +89,11 @@ impl Fault for Latency {
 
     fn on_response_knowing(&self, _: &ResponseView<'_>, dice: Dice, memory: &Memory, now: Instant) -> ResponseEffect {
         self.response(|| self.swung(memory, now).unwrap_or_else(|| self.drawn(dice)))
+    }
+
+    fn on_connection(&self) -> Vec<(Stream, Arc<dyn Toxic>)> {
+        let toxic = toxics::Latency::drawn(self.delay.clone(), self.max);
+        vec![(Stream::from(self.side), Arc::new(toxic))]
     }
 
     fn describe(&self) -> String {

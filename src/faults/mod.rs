@@ -9,6 +9,7 @@
 pub(crate) mod choice;
 pub mod compose;
 pub mod effect;
+pub mod toxics;
 
 mod content;
 mod distribution;
@@ -50,6 +51,7 @@ pub use effect::{
 };
 use memory::Memory;
 
+use self::toxics::{Stream, Toxic};
 use crate::clock::Instant;
 use crate::diagnostics::{Node, Reader, nearest};
 use crate::dice::Dice;
@@ -130,6 +132,11 @@ pub trait Fault: Send + Sync + Debug {
     fn on_response(&self, response: &ResponseView<'_>, dice: Dice) -> ResponseEffect {
         let _ = (response, dice);
         ResponseEffect::default()
+    }
+
+    /// What it is on a connection of a TCP proxy: toxics, each with its direction. Empty if it has no meaning there.
+    fn on_connection(&self) -> Vec<(Stream, Arc<dyn Toxic>)> {
+        Vec::new()
     }
 
     /// As [`on_request`](Self::on_request), with what it remembers of the requests before, at this moment. Asked once
@@ -312,8 +319,8 @@ mod tests {
     #[test]
     fn no_row_of_the_table_is_missing() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/faults");
-        let files =
-            std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+        let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let files = paths.filter(|path| path.is_file()).map(|path| std::fs::read_to_string(path).unwrap());
         let rows = files.filter(|text| text.contains("pub(super) const KIND: Kind = Kind {")).count();
         assert_eq!(rows, KINDS.len() + 1, "one for each fault, and this test");
     }

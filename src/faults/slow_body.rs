@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::choice::choice;
+use super::toxics::{self, Stream, Toxic};
 use super::{BodyEffect, Fault, Kind, RequestEffect, RequestView, ResponseEffect, ResponseView, Side, Stall};
 use crate::diagnostics::Reader;
 use crate::dice::Dice;
@@ -70,6 +71,12 @@ impl Fault for SlowBody {
 
     fn on_response(&self, _: &ResponseView<'_>, _: Dice) -> ResponseEffect {
         ResponseEffect { body: self.on(Side::Response), ..ResponseEffect::default() }
+    }
+
+    fn on_connection(&self) -> Vec<(Stream, Arc<dyn Toxic>)> {
+        let Some(rate) = self.rate else { return Vec::new() };
+        let toxic = toxics::Bandwidth { rate: rate.per_second(), piece: self.chunk };
+        vec![(Stream::from(self.side), Arc::new(toxic))]
     }
 
     fn describe(&self) -> String {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::abort::ends;
 use super::choice::choice;
+use super::toxics::{self, Stream, Toxic};
 use super::{CloseHow, Fault, HangEnd, Kind, RequestEffect, RequestView, ResponseEffect, ResponseView, Side, Terminal};
 use crate::diagnostics::Reader;
 use crate::dice::Dice;
@@ -58,6 +59,15 @@ impl Fault for Timeout {
 
     fn on_response(&self, _: &ResponseView<'_>, _: Dice) -> ResponseEffect {
         ResponseEffect { terminal: self.on(Side::Response), ..ResponseEffect::default() }
+    }
+
+    /// Answers of HTTP have no meaning: then the connection is closed.
+    fn on_connection(&self) -> Vec<(Stream, Arc<dyn Toxic>)> {
+        let then = match self.then {
+            HangEnd::Close(how) => how,
+            HangEnd::GatewayTimeout => CloseHow::Close,
+        };
+        vec![(Stream::from(self.side), Arc::new(toxics::Silence { wait: self.wait, then }))]
     }
 
     fn describe(&self) -> String {

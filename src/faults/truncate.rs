@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::header::CONTENT_LENGTH;
 
 use super::choice::choice;
+use super::toxics::{self, Stream, Toxic};
 use super::{BodyEffect, CloseHow, Cut, CutAt, CutEnd, Fault, Kind, ResponseEffect, ResponseView};
 use crate::diagnostics::Reader;
 use crate::dice::Dice;
@@ -66,6 +67,12 @@ impl Fault for Truncate {
         };
         let cut = after.map(|after| Cut { at: CutAt::Bytes(after), end: self.end });
         ResponseEffect { body: BodyEffect { cut, ..BodyEffect::default() }, ..ResponseEffect::default() }
+    }
+
+    /// A connection has no length of which there is a share.
+    fn on_connection(&self) -> Vec<(Stream, Arc<dyn Toxic>)> {
+        let After::Bytes(bytes) = self.after else { return Vec::new() };
+        vec![(Stream::Downstream, Arc::new(toxics::LimitData { bytes, how: CloseHow::Close }))]
     }
 
     fn describe(&self) -> String {

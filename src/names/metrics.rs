@@ -85,6 +85,8 @@ metrics! {
     HANDSHAKE_FAILURES = counter("tls_handshake_failures_total", ["proxy", "reason"],
         "TLS handshakes of clients that came to nothing: closed, refused or timeout.");
     CONNECTIONS_OPEN = gauge("connections_open", ["proxy"], "Open client connections.");
+    TCP_CONNECTIONS = counter("tcp_connections_total", ["proxy", "outcome"],
+        "Connections of TCP proxies that have ended, by how they ended.");
     RECEIVED_BYTES = counter("received_bytes_total", ["proxy"], "Bytes read from clients, without TLS.");
     SENT_BYTES = counter("sent_bytes_total", ["proxy"], "Bytes written to clients, without TLS.");
 

@@ -31,7 +31,8 @@ pub(super) async fn dial(
 ) -> Result<(Arc<Control>, Spoken), Undialled> {
     let socket = TcpStream::connect(target.address).await.map_err(|_| Undialled::Trouble(Trouble::UpstreamRefused))?;
     match (upstream.scheme(), upstream.tls()) {
-        (Scheme::Http, _) => Ok((Control::new(socket), Spoken::Http1)),
+        // The configuration gives no HTTP proxy a TCP upstream.
+        (Scheme::Http | Scheme::Tcp, _) => Ok((Control::new(socket), Spoken::Http1)),
         (Scheme::H2c, _) => {
             let control = Control::new(socket);
             control.frame();

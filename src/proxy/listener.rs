@@ -15,16 +15,15 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::Connection;
 use super::gateway::Gateway;
-use super::listen;
 use super::pool::{Pool, SWEEP_EVERY};
 use super::refuse;
 use super::router::Router;
-use super::shard::Shards;
 use super::upstream::{RESOLVE_EVERY, RESOLVE_SOON, Upstream};
 use super::wire::Control;
 use crate::clock;
 use crate::config::ProxyConfig;
 use crate::rules::Store;
+use crate::shards::{self, Shards};
 use crate::telemetry::events::{Observer, Trouble};
 use crate::tls::ServerTls;
 
@@ -93,7 +92,7 @@ impl Proxy {
     pub async fn start(config: ProxyConfig, around: &Surroundings) -> io::Result<Self> {
         let config = Arc::new(config);
         let count = config.shards.get().min(around.shards.count());
-        let (address, listeners) = listen::bind(config.listen, count)?;
+        let (address, listeners) = shards::bind(config.listen, count)?;
         let tls = Arc::new(ArcSwapOption::from(config.tls.clone().map(Arc::new)));
         let upstream = Arc::new(Upstream::new(config.upstreams.clone(), config.timeouts, config.upstream_tls.clone()));
         upstream.resolve().await;

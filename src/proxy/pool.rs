@@ -136,7 +136,7 @@ impl Pool {
     /// proxy; what an address has turned down is not offered to it again.
     fn offer(&self, address: SocketAddr, client_is_h2: bool) -> Offer {
         match self.upstream.scheme() {
-            Scheme::Http => return Offer::Http1,
+            Scheme::Http | Scheme::Tcp => return Offer::Http1,
             Scheme::H2c => return Offer::Http2,
             Scheme::Https => {}
         }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use http::HeaderValue;
 use smallvec::SmallVec;
 
+use super::connection::OnConnection;
 use super::couple::{Couple, PutOff};
 use super::draw::{Chance, Drawn};
 use super::set::Rule;
@@ -147,6 +148,20 @@ impl Plan {
         }))
     }
 
+    /// What the faults of one hit do to a connection of a TCP proxy.
+    pub(super) fn toxics_of(&self, index: usize) -> Vec<OnConnection> {
+        let Some((hit, drawn)) = self.hits.get(index).and_then(|hit| Some((hit, hit.drawn()?))) else {
+            return Vec::new();
+        };
+        let sources = (0..hit.rule.spec.faults.len()).map(|fault| Source { hit: index, fault });
+        let asked = sources.flat_map(|source| {
+            let dice = drawn.dice.of_fault(source.fault);
+            let toxics = hit.fault(source).on_connection().into_iter().enumerate();
+            toxics.map(move |(part, (stream, toxic))| OnConnection { source, part, stream, toxic, dice })
+        });
+        asked.collect()
+    }
+
     /// What a fault does to a WebSocket message; nothing if its hit is settled. Both directions draw apart.
     pub fn message_effect(&self, source: Source, message: &MessageView) -> MessageEffect {
         let Some((hit, drawn)) = self.hits.get(source.hit).and_then(|hit| Some((hit, hit.drawn()?))) else {
@@ -209,6 +224,11 @@ impl Plan {
                 hit.end();
             }
         }
+    }
+
+    /// Ends the hits whose rules were released.
+    pub fn settle_released(&mut self) {
+        self.hits.iter_mut().filter(|hit| hit.is_released()).for_each(Hit::end);
     }
 
     /// `<rule>/<kind>` of a fault, as the mark on an injected answer says it.

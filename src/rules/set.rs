@@ -152,6 +152,16 @@ impl RuleSet {
         plan
     }
 
+    /// The layers in composition order.
+    pub(super) fn layers(&self) -> &[LayerSet] {
+        &self.layers
+    }
+
+    /// The chance of a rule for something that has no headers.
+    pub(super) fn chance(&self, live: &Live) -> Chance {
+        Chance { seed: self.seed, key: None, born: self.born, origin: live.origin }
+    }
+
     /// Adds what the request asks for itself to its plan, after all that rules put there. Call it after
     /// [`RuleSet::plan`], where a proxy allows it.
     ///
@@ -188,7 +198,7 @@ impl RuleSet {
         self.excludes.iter().any(|conditions| conditions.hold(request))
     }
 
-    fn consider(
+    pub(super) fn consider(
         &self,
         plan: &mut Plan,
         rule: &Arc<Rule>,
@@ -220,7 +230,7 @@ impl RuleSet {
 }
 
 impl LayerSet {
-    fn saw_traffic(&self, proxy: &str) {
+    pub(super) fn saw_traffic(&self, proxy: &str) {
         for rule in self.sharing.iter().filter_map(|number| self.body.rules.get(*number as usize)) {
             if let Some(share) = rule.spec.limits.share.filter(|_| rule.spec.acts_on(proxy)) {
                 rule.state.used.saw_traffic(share);

@@ -79,6 +79,8 @@ impl Ends {
 /// The counters of one rule while its content stays the same.
 #[derive(Debug)]
 pub(super) struct State {
+    /// Told from every other state, also from one that took its place in memory.
+    pub(super) id: u64,
     pub(super) matched: AtomicU64,
     pub(super) triggered: AtomicU64,
     pub(super) limited: AtomicU64,
@@ -99,7 +101,9 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(faults: usize) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             matched: AtomicU64::new(0),
             triggered: AtomicU64::new(0),
             limited: AtomicU64::new(0),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::events::{ExchangeEvent, HandshakeFailure, Observer};
+use super::events::{ConnectionEvent, ExchangeEvent, HandshakeFailure, Observer};
 use super::metrics::Metrics;
 
 /// Counts like [`Metrics`], and logs every exchange at level info under the target `access`.
@@ -42,6 +42,23 @@ impl Observer for AccessLog {
 
     fn connections(&self, proxy: &str, change: i64) {
         self.0.connections(proxy, change);
+    }
+
+    fn moved(&self, proxy: &str, received: u64, sent: u64) {
+        self.0.moved(proxy, received, sent);
+    }
+
+    fn connection_ended(&self, event: &ConnectionEvent<'_>) {
+        self.0.connection_ended(event);
+        tracing::info!(
+            target: "access",
+            proxy = event.proxy,
+            outcome = event.outcome.name(),
+            error = event.trouble.map(|trouble| trouble.name()),
+            duration_ms = event.duration.as_secs_f64() * 1e3,
+            received = event.bytes.0,
+            sent = event.bytes.1,
+        );
     }
 
     fn handshake_failed(&self, proxy: &str, failure: HandshakeFailure) {

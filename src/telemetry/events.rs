@@ -211,6 +211,21 @@ pub struct ExchangeEvent<'a> {
     pub bytes: (u64, u64),
 }
 
+/// One connection of a TCP proxy that has ended.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionEvent<'a> {
+    /// The proxy's name.
+    pub proxy: &'a str,
+    /// How it ended: `Forwarded` when both sides had said goodbye, or one of them reset it.
+    pub outcome: ExchangeOutcome,
+    /// The proxy's own trouble, if it had any.
+    pub trouble: Option<Trouble>,
+    /// From the accept to the end.
+    pub duration: Duration,
+    /// Bytes read from the client and sent to it, from the accept to the end.
+    pub bytes: (u64, u64),
+}
+
 /// Whoever listens to the data path. Called on the data path: must not block.
 pub trait Observer: Send + Sync {
     /// An exchange has ended.
@@ -219,6 +234,14 @@ pub trait Observer: Send + Sync {
     fn request_received(&self, proxy: &str);
     /// A client connection was opened (+1) or closed (-1).
     fn connections(&self, proxy: &str, change: i64);
+    /// Bytes have been read from a client of a TCP proxy and sent to it; told while its connection is open.
+    fn moved(&self, proxy: &str, received: u64, sent: u64) {
+        let _ = (proxy, received, sent);
+    }
+    /// A connection of a TCP proxy has ended.
+    fn connection_ended(&self, event: &ConnectionEvent<'_>) {
+        let _ = event;
+    }
     /// A client's TLS handshake failed: no exchange will follow on its connection.
     fn handshake_failed(&self, _proxy: &str, _failure: HandshakeFailure) {}
 }

@@ -8,7 +8,7 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
 use prometheus::{Encoder, TextEncoder};
 
-use super::events::{ExchangeEvent, HandshakeFailure, Observer};
+use super::events::{ConnectionEvent, ExchangeEvent, HandshakeFailure, Observer};
 use super::family::Family;
 use super::load::LoadMetrics;
 use super::reloads::Reloads;
@@ -119,6 +119,14 @@ impl Observer for Metrics {
 
     fn connections(&self, proxy: &str, change: i64) {
         self.traffic.connections(proxy, change);
+    }
+
+    fn moved(&self, proxy: &str, received: u64, sent: u64) {
+        self.traffic.moved(proxy, received, sent);
+    }
+
+    fn connection_ended(&self, event: &ConnectionEvent<'_>) {
+        self.traffic.connection_ended(event);
     }
 
     fn handshake_failed(&self, proxy: &str, failure: HandshakeFailure) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method};
 
-use super::events::{ExchangeEvent, ExchangeOutcome, HandshakeFailure, Observer, Trouble};
+use super::events::{ConnectionEvent, ExchangeEvent, ExchangeOutcome, HandshakeFailure, Observer, Trouble};
 use super::*;
 use crate::diagnostics::{Node, Problems, Reader};
 use crate::faults::RequestView;
@@ -85,6 +85,14 @@ fn busy() -> Arc<Metrics> {
     metrics.request_received("p");
     metrics.exchange(&trouble);
     metrics.exchange(&ExchangeEvent { injected: Duration::from_secs(1), ..event("p", "r", None) });
+    metrics.moved("p", 10, 20);
+    metrics.connection_ended(&ConnectionEvent {
+        proxy: "p",
+        outcome: ExchangeOutcome::Forwarded,
+        trouble: None,
+        duration: Duration::from_secs(1),
+        bytes: (10, 20),
+    });
     let store = Store::new(1);
     metrics.watch_rules(store.clone());
     store.replace(&Layer::File, rules(&error_rule("broken")));
@@ -143,8 +151,9 @@ fn the_figures_are_those_of_what_happened() {
         ("brownout_injected_delay_seconds_count{proxy=\"p\",route=\"r\"}", 1.0),
         ("brownout_proxy_errors_total{proxy=\"p\",reason=\"upstream-reset\"}", 1.0),
         ("brownout_tls_handshake_failures_total{proxy=\"p\",reason=\"timeout\"}", 1.0),
-        ("brownout_received_bytes_total{proxy=\"p\"}", 200.0),
-        ("brownout_sent_bytes_total{proxy=\"p\"}", 400.0),
+        ("brownout_received_bytes_total{proxy=\"p\"}", 210.0),
+        ("brownout_sent_bytes_total{proxy=\"p\"}", 420.0),
+        ("brownout_tcp_connections_total{proxy=\"p\",outcome=\"forwarded\"}", 1.0),
         ("brownout_faults_total{rule=\"broken\",kind=\"error\",stage=\"matched\"}", 1.0),
         ("brownout_faults_active{rule=\"broken\",kind=\"error\"}", 0.0),
         ("brownout_kill_switch_engaged", 0.0),

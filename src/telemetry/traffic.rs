@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use indexmap::IndexMap;
 use prometheus::proto::MetricFamily;
 
-use super::events::{ExchangeEvent, ExchangeOutcome, HandshakeFailure, Trouble};
+use super::events::{ConnectionEvent, ExchangeEvent, ExchangeOutcome, HandshakeFailure, Trouble};
 use super::family::Family;
 use super::tally::{Count, Tallied, Tally};
 use crate::names::metrics as names;
@@ -40,6 +40,8 @@ struct ProxyCells {
     bytes_in: Count,
     bytes_out: Count,
     troubles: [Count; Trouble::ALL.len()],
+    /// Connections of a TCP proxy that have ended.
+    ended: [Count; ExchangeOutcome::ALL.len()],
     handshakes: [Count; HandshakeFailure::ALL.len()],
 }
 
@@ -114,6 +116,22 @@ impl Traffic {
         });
     }
 
+    pub(super) fn moved(&self, proxy: &str, received: u64, sent: u64) {
+        self.on(proxy, |mine| {
+            mine.cells.bytes_in.add(received);
+            mine.cells.bytes_out.add(sent);
+        });
+    }
+
+    pub(super) fn connection_ended(&self, event: &ConnectionEvent<'_>) {
+        self.on(event.proxy, |mine| {
+            if let Some(trouble) = event.trouble {
+                mine.cells.troubles[trouble_index(trouble)].add(1);
+            }
+            mine.cells.ended[outcome_index(event.outcome)].add(1);
+        });
+    }
+
     pub(super) fn handshake_failed(&self, proxy: &str, failure: HandshakeFailure) {
         let index = HandshakeFailure::ALL.iter().position(|f| *f == failure).unwrap_or_default();
         self.on(proxy, |mine| mine.cells.handshakes[index].add(1));
@@ -159,6 +177,7 @@ impl MyProxy {
             bytes_in: Count::default(),
             bytes_out: Count::default(),
             troubles: Default::default(),
+            ended: Default::default(),
             handshakes: Default::default(),
         });
         lock(shared).proxies.push(cells.clone());
@@ -197,6 +216,10 @@ fn trouble_index(trouble: Trouble) -> usize {
     Trouble::ALL.iter().position(|t| *t == trouble).unwrap_or_default()
 }
 
+fn outcome_index(outcome: ExchangeOutcome) -> usize {
+    ExchangeOutcome::ALL.iter().position(|o| *o == outcome).unwrap_or_default()
+}
+
 /// A thread that panicked while it held the lock had only pushed to a list: what is there is good.
 fn lock(cells: &Mutex<Cells>) -> MutexGuard<'_, Cells> {
     cells.lock().unwrap_or_else(PoisonError::into_inner)
@@ -210,6 +233,7 @@ fn proxy_families(cells: &[Arc<ProxyCells>]) -> Vec<Family> {
         bytes_in: u64,
         bytes_out: u64,
         troubles: [u64; Trouble::ALL.len()],
+        ended: [u64; ExchangeOutcome::ALL.len()],
         handshakes: [u64; HandshakeFailure::ALL.len()],
     }
     let mut sums = BTreeMap::<&str, Sum>::new();
@@ -222,12 +246,16 @@ fn proxy_families(cells: &[Arc<ProxyCells>]) -> Vec<Family> {
         for (sum, count) in sum.troubles.iter_mut().zip(&cells.troubles) {
             *sum += count.get();
         }
+        for (sum, count) in sum.ended.iter_mut().zip(&cells.ended) {
+            *sum += count.get();
+        }
         for (sum, count) in sum.handshakes.iter_mut().zip(&cells.handshakes) {
             *sum += count.get();
         }
     }
     let mut received = Family::new(&names::REQUESTS_RECEIVED);
     let mut connections = Family::new(&names::CONNECTIONS_OPEN);
+    let mut ended = Family::new(&names::TCP_CONNECTIONS);
     let mut bytes_in = Family::new(&names::RECEIVED_BYTES);
     let mut bytes_out = Family::new(&names::SENT_BYTES);
     let mut troubles = Family::new(&names::PROXY_ERRORS);
@@ -240,11 +268,14 @@ fn proxy_families(cells: &[Arc<ProxyCells>]) -> Vec<Family> {
         for (trouble, count) in Trouble::ALL.iter().zip(sum.troubles) {
             troubles.add_event_count(&[proxy, trouble.name()], count);
         }
+        for (outcome, count) in ExchangeOutcome::ALL.iter().zip(sum.ended) {
+            ended.add_event_count(&[proxy, outcome.name()], count);
+        }
         for (failure, count) in HandshakeFailure::ALL.iter().zip(sum.handshakes) {
             handshakes.add_event_count(&[proxy, failure.name()], count);
         }
     }
-    vec![received, connections, bytes_in, bytes_out, troubles, handshakes]
+    vec![received, connections, ended, bytes_in, bytes_out, troubles, handshakes]
 }
 
 fn route_families(cells: &[Arc<RouteCells>]) -> Vec<Family> {

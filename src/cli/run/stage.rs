@@ -13,13 +13,15 @@ use super::attach::Sidecars;
 use crate::admin::tend;
 use crate::cli::{Failure, output};
 use crate::clock;
+use crate::config::{Protocol, ProxyConfig};
 use crate::experiment::injector::{Injector, Several};
 use crate::experiment::local::Local;
 use crate::experiment::spec::Experiment;
 use crate::load::Target;
 use crate::proxy::{Proxy, Shards, Surroundings};
 use crate::results::AmplificationSource;
-use crate::rules::Store;
+use crate::rules::{Ceilings, Store};
+use crate::tcp;
 use crate::telemetry::Metrics;
 use crate::telemetry::exporter::{Ready, serve_metrics};
 
@@ -30,6 +32,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub(super) struct Stage {
     injector: Several,
     proxies: Vec<Proxy>,
+    tcp: Vec<tcp::Proxy>,
     metrics: Arc<Metrics>,
     seen_by: AmplificationSource,
     exporter: Option<tokio::task::JoinHandle<()>>,
@@ -47,10 +50,14 @@ impl Stage {
         metrics.watch_rules(store.clone());
         let own: Vec<_> = experiment.own_proxies().cloned().collect();
         let shards = own.iter().map(|config| config.shards.get()).max().unwrap_or(0);
-        let mut proxies = Vec::new();
+        let (mut proxies, mut tcp) = (Vec::new(), Vec::new());
         if !own.is_empty() {
             let shards = Arc::new(Shards::start(shards).context("the proxy's threads cannot be started")?);
             let around = Surroundings { shards, rules: store.clone(), observer: metrics.clone() };
+            let (over_tcp, own): (Vec<_>, Vec<_>) = own.into_iter().partition(|own| own.protocol == Protocol::Tcp);
+            for config in over_tcp {
+                tcp.push(start_tcp(&config, &around, experiment.seed)?);
+            }
             for config in own {
                 let (name, listen) = (config.name.clone(), config.listen);
                 let proxy = Proxy::start(config, &around)
@@ -60,7 +67,8 @@ impl Stage {
                 proxies.push(proxy);
             }
         }
-        let in_front = sidecars.in_front || proxies.iter().any(|proxy| leads_to(target, proxy.address()));
+        let mut addresses = proxies.iter().map(Proxy::address).chain(tcp.iter().map(tcp::Proxy::address));
+        let in_front = sidecars.in_front || addresses.any(|address| leads_to(target, address));
         let injector = injectors(experiment, &store, &metrics, sidecars);
         let seen_by = if in_front { AmplificationSource::Driver } else { AmplificationSource::Proxy };
         let address = settings.exporter.metrics.or(experiment.metrics);
@@ -70,7 +78,7 @@ impl Stage {
         };
         let (exporter, linger) = (exporter_task, settings.exporter.linger);
         let _tending = AbortOnDropHandle::new(tokio::spawn(tend(store)));
-        Ok(Self { injector, proxies, metrics, seen_by, exporter, linger, _tending })
+        Ok(Self { injector, proxies, tcp, metrics, seen_by, exporter, linger, _tending })
     }
 
     pub(super) fn injector(&mut self) -> &mut dyn Injector {
@@ -90,6 +98,9 @@ impl Stage {
         for proxy in self.proxies {
             proxy.stop(DRAIN).await;
         }
+        for proxy in self.tcp {
+            proxy.stop(DRAIN).await;
+        }
         if let (Some(exporter), Some(linger)) = (self.exporter, self.linger) {
             let scraped = self.metrics.scrapes() + 2;
             let over = clock::now() + linger;
@@ -99,6 +110,23 @@ impl Stage {
             exporter.abort();
         }
     }
+}
+
+/// Starts a TCP proxy of the run, with the toxics that were written beside it.
+fn start_tcp(config: &ProxyConfig, around: &Surroundings, seed: u64) -> Result<tcp::Proxy, Failure> {
+    let around = tcp::Around {
+        shards: around.shards.clone(),
+        rules: around.rules.clone(),
+        observer: around.observer.clone(),
+        seed,
+        strict: false,
+        ceilings: Ceilings::default(),
+    };
+    let (name, listen) = (&config.name, config.listen);
+    let proxy = tcp::Proxy::start(tcp::Spec::of(config), tcp::Toxics::new(config.tcp.toxics.clone()), &around)
+        .map_err(|error| anyhow!("proxy \"{name}\": cannot listen on {listen}: {error}"))?;
+    output::note(format_args!("proxy {name} listens on {}", proxy.address()));
+    Ok(proxy)
 }
 
 /// The run's own proxies as one injector, and one for each sidecar.

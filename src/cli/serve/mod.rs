@@ -2,7 +2,7 @@
 
 mod proxies;
 mod reload;
-mod signals;
+pub(super) mod signals;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -23,6 +23,8 @@ use crate::clock;
 use crate::config::{Config, DEFAULT_PATH, LogFormat};
 use crate::proxy::{Shards, Surroundings};
 use crate::rules::Store;
+use crate::tcp::api::{Api as ToxiproxyApi, Exported, serve_toxiproxy};
+use crate::tcp::{Around, Registry};
 use crate::telemetry::events::Observer;
 use crate::telemetry::exporter::{Ready, serve_metrics};
 use crate::telemetry::{AccessLog, Metrics, logging};
@@ -70,7 +72,15 @@ async fn serve(config: Config, args: Args) -> Outcome {
     files.read_rules()?;
     let shards = Shards::start(config.shards().get()).context("the proxy's threads cannot be started")?;
     let around = Surroundings { shards: Arc::new(shards), rules: store.clone(), observer: observer(&config, &metrics) };
-    let mut proxies = Proxies::start(&config, around).await?;
+    let tcp = Registry::new(Around {
+        shards: around.shards.clone(),
+        rules: store.clone(),
+        observer: around.observer.clone(),
+        seed: config.rules.seed,
+        strict: config.toxiproxy.as_ref().is_some_and(|toxiproxy| toxiproxy.strict),
+        ceilings: config.safety.ceilings(),
+    });
+    let mut proxies = Proxies::start(&config, around, tcp.clone()).await?;
     let mut pages = Pages::default();
     let ready = Ready::default();
     let exporter = bind("metrics", config.metrics.listen).await?;
@@ -88,8 +98,14 @@ async fn serve(config: Config, args: Args) -> Outcome {
         names: config.admin.hosts.clone(),
     };
     let api = Api::new(setup);
-    proxies.tell(api.clone());
+    proxies.tell(api.clone()).await;
     pages.add(|stop| serve_admin(listener, api.clone(), stop));
+    if let Some(toxiproxy) = &config.toxiproxy {
+        let (listener, listen) = bind("toxiproxy", toxiproxy.listen).await?;
+        output::print(format_args!("toxics   http://{listen}  (Toxiproxy's API)"))?;
+        let toxiproxy = ToxiproxyApi::new(tcp, Exported::default());
+        pages.add(|stop| serve_toxiproxy(listener, toxiproxy, stop));
+    }
     let sweeper = tokio::spawn(sweep(api));
     ready.set(true);
 
@@ -119,6 +135,7 @@ async fn steer(signals: &mut Signals, files: &mut Files, proxies: &mut Proxies, 
                 Signal::Terminate(code) => return code,
             },
             () = files.changed() => files.reload(proxies).await,
+            () = proxies.changed() => proxies.publish().await,
         }
         ready.set(proxies.all_listen());
     }

@@ -9,14 +9,18 @@ use futures_util::future::join_all;
 
 use crate::admin::{Api, describe};
 use crate::cli::{Failure, output};
-use crate::config::{Config, ProxyConfig};
+use crate::client::wire;
+use crate::config::{Config, Protocol, ProxyConfig};
 use crate::proxy::{Proxy, Surroundings};
+use crate::tcp::registry::{Shown, Wanted};
+use crate::tcp::{Registry, Spec};
 
 /// The running proxies by name.
 pub(super) struct Proxies {
     around: Surroundings,
     drain: Duration,
     running: BTreeMap<String, Proxy>,
+    tcp: Arc<Registry>,
     /// The last reconciliation left none out.
     complete: bool,
     api: Option<Arc<Api>>,
@@ -24,11 +28,14 @@ pub(super) struct Proxies {
 
 impl Proxies {
     /// Starts every proxy of the configuration and prints where it listens.
-    pub(super) async fn start(config: &Config, around: Surroundings) -> Result<Self, Failure> {
-        let mut proxies =
-            Self { around, drain: config.drain.limit, running: BTreeMap::new(), complete: true, api: None };
-        for proxy in &config.proxies {
+    pub(super) async fn start(config: &Config, around: Surroundings, tcp: Arc<Registry>) -> Result<Self, Failure> {
+        let (drain, running) = (config.drain.limit, BTreeMap::new());
+        let mut proxies = Self { around, drain, running, tcp, complete: true, api: None };
+        for proxy in config.proxies.iter().filter(|proxy| proxy.protocol == Protocol::Http) {
             proxies.add(proxy.clone()).await?;
+        }
+        if let Some(failure) = proxies.reconcile_tcp(&config.proxies).await.into_iter().next() {
+            return Err(anyhow!(failure).into());
         }
         Ok(proxies)
     }
@@ -39,9 +46,9 @@ impl Proxies {
     }
 
     /// Keeps the API told of what is running.
-    pub(super) fn tell(&mut self, api: Arc<Api>) {
+    pub(super) async fn tell(&mut self, api: Arc<Api>) {
         self.api = Some(api);
-        self.publish();
+        self.publish().await;
     }
 
     /// Makes the running proxies those of the configuration. What did not change is not touched; what cannot be
@@ -67,15 +74,16 @@ impl Proxies {
         for proxy in stopping {
             tokio::spawn(proxy.close().await.wait(limit));
         }
-        let mut failures = Vec::new();
-        for config in configs {
+        // Listeners that leave go first, so that an address can pass from one protocol to the other.
+        let mut failures = self.reconcile_tcp(configs).await;
+        for config in configs.iter().filter(|config| config.protocol == Protocol::Http) {
             if !self.running.contains_key(&config.name)
                 && let Err(failure) = self.add(config.clone()).await
             {
                 failures.push(failure.to_string());
             }
         }
-        self.publish();
+        self.publish().await;
         self.complete = failures.is_empty();
         failures
     }
@@ -84,7 +92,8 @@ impl Proxies {
     pub(super) async fn drain(&mut self) {
         let limit = self.drain;
         let stopping = std::mem::take(&mut self.running).into_values().map(|proxy| proxy.stop(limit));
-        let cut: usize = join_all(stopping).await.into_iter().sum();
+        let (http, tcp) = tokio::join!(join_all(stopping), self.tcp.drain(limit));
+        let cut: usize = http.into_iter().sum::<usize>() + tcp;
         if cut > 0 {
             tracing::warn!(connections = cut, "still busy after the drain limit and closed");
         }
@@ -102,9 +111,55 @@ impl Proxies {
         Ok(())
     }
 
-    fn publish(&self) {
-        if let Some(api) = &self.api {
-            api.set_proxies(self.running.values().map(describe).collect());
+    /// The TCP proxies: what could not be started, in words.
+    async fn reconcile_tcp(&self, configs: &[ProxyConfig]) -> Vec<String> {
+        let before = names(&self.tcp.list().await);
+        let written = configs.iter().filter(|config| config.protocol == Protocol::Tcp).map(wanted).collect();
+        let failures = self.tcp.reconcile(written).await;
+        for shown in self.tcp.list().await {
+            if before.contains(&shown.name) {
+                continue;
+            }
+            let off = if shown.enabled { "" } else { ", not enabled" };
+            let line = format!("proxy    tcp://{} -> {}  ({}{off})", shown.listen, shown.upstream, shown.name);
+            if let Err(error) = output::print(line) {
+                tracing::warn!(%error, "an address cannot be shown");
+            }
         }
+        let in_words = |(name, refusal)| format!("proxy \"{name}\": cannot be started: {refusal}");
+        failures.into_iter().map(in_words).collect()
     }
+
+    /// Resolves when Toxiproxy's API has added, moved or removed a proxy.
+    pub(super) async fn changed(&self) {
+        self.tcp.changed().await;
+    }
+
+    /// Tells both APIs what is running.
+    pub(super) async fn publish(&self) {
+        let http = self.running.values().map(|proxy| {
+            let upstreams: Vec<String> = proxy.config().upstreams.iter().map(|up| up.authority()).collect();
+            (proxy.config().name.clone(), proxy.address().to_string(), upstreams.join(","))
+        });
+        self.tcp.set_http(http.collect::<Vec<_>>()).await;
+        let Some(api) = &self.api else { return };
+        let tcp = self.tcp.list().await.into_iter().map(|shown| wire::Proxy {
+            name: shown.name,
+            protocol: "tcp".to_owned(),
+            listen: shown.listen.to_string(),
+            upstreams: shown.upstream.split(',').map(|upstream| format!("tcp://{upstream}")).collect(),
+        });
+        api.set_proxies(self.running.values().map(describe).chain(tcp).collect());
+    }
+}
+
+fn names(all: &[Shown]) -> Vec<String> {
+    all.iter().map(|shown| shown.name.clone()).collect()
+}
+
+/// What a `[[proxy]]` with `protocol = "tcp"` asks for.
+fn wanted(config: &ProxyConfig) -> Wanted {
+    let tcp = &config.tcp;
+    let (toxics, groups) = (tcp.toxics.clone(), tcp.groups.clone());
+    Wanted { spec: Spec::of(config), enabled: tcp.enabled, toxics, groups }
 }

@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signal {
+pub(in crate::cli) enum Signal {
     /// SIGHUP: read the files again.
     Reload,
     /// SIGUSR1: turn every fault off.
@@ -16,7 +16,7 @@ pub(super) enum Signal {
 }
 
 /// Catches them from the moment it is made.
-pub(super) struct Signals {
+pub(in crate::cli) struct Signals {
     hangup: Stream,
     user: Stream,
     terminate: Stream,
@@ -24,7 +24,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(in crate::cli) fn new() -> io::Result<Self> {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
             user: signal(SignalKind::user_defined1())?,
@@ -34,7 +34,7 @@ impl Signals {
     }
 
     /// The next signal.
-    pub(super) async fn next(&mut self) -> Signal {
+    pub(in crate::cli) async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.hangup.recv() => Signal::Reload,
             _ = self.user.recv() => Signal::Off,
@@ -44,7 +44,7 @@ impl Signals {
     }
 
     /// The next signal that asks to end; its exit code.
-    pub(super) async fn terminated(&mut self) -> u8 {
+    pub(in crate::cli) async fn terminated(&mut self) -> u8 {
         loop {
             if let Signal::Terminate(code) = self.next().await {
                 return code;

@@ -15,7 +15,7 @@ const BACKLOG: i32 = 4096;
 ///
 /// # Errors
 /// The kernel's, `AddrInUse` when the port is taken.
-pub(super) fn bind(address: SocketAddr, count: usize) -> io::Result<(SocketAddr, Vec<StdListener>)> {
+pub fn bind(address: SocketAddr, count: usize) -> io::Result<(SocketAddr, Vec<StdListener>)> {
     let probe = socket(address, false)?;
     probe.listen(1)?; // two unlistened sockets may share an address under SO_REUSEADDR
     let address = probe.local_addr()?.as_socket().ok_or_else(|| io::Error::other("not an IP address"))?;
