@@ -52,6 +52,11 @@ impl Dice {
         self.uniform(index) < probability
     }
 
+    /// The dice of the `n`-th part (from 0) of what these dice are for: a message of a connection, say.
+    pub fn of_part(self, n: u64) -> Self {
+        Self { key: mix(self.key ^ mix(n.wrapping_add(1).wrapping_mul(GOLDEN)).rotate_left(32)) }
+    }
+
     /// The dice of a rule's `fault`-th fault (from 0): draws of one fault never collide with another's.
     pub fn of_fault(self, fault: usize) -> Self {
         Self { key: mix(self.key.wrapping_add((fault as u64 + 1).wrapping_mul(BLOCK).wrapping_mul(GOLDEN))) }
@@ -71,6 +76,8 @@ mod tests {
         assert_ne!(a.bits(3), Dice::new(42, hash_name("fast"), 17).bits(3));
         assert_ne!(a.bits(3), a.of_fault(0).bits(3));
         assert_ne!(a.of_fault(0).bits(0), a.of_fault(1).bits(0));
+        assert_ne!(a.of_part(0).bits(0), a.of_part(1).bits(0));
+        assert_ne!(a.of_part(0).bits(0), a.bits(0));
     }
 
     #[test]

@@ -55,6 +55,31 @@ fn every_command_explains_itself_with_examples() {
 }
 
 #[test]
+fn completions_and_the_manual_know_every_command() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pages = brownout(folder.path(), &["man", "--out", "man1"]);
+    assert_eq!(pages.status.code(), Some(0), "{}", text(&pages.stderr));
+    let page = text(&anywhere(&["man"]).stdout);
+    let scripts =
+        ["bash", "zsh", "fish", "elvish", "powershell"].map(|shell| text(&anywhere(&["completions", shell]).stdout));
+    for name in commands() {
+        assert!(page.contains(&format!("brownout\\-{name}(1)")), "{name} is not in the manual");
+        assert!(folder.path().join(format!("man1/brownout-{name}.1")).exists(), "{name} has no page");
+        assert!(scripts.iter().all(|script| script.contains(&name)), "{name} is not completed");
+    }
+    assert_eq!(anywhere(&["completions", "tcsh"]).status.code(), Some(2));
+}
+
+#[test]
+fn schemas_are_printed_as_they_are_shipped() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in ["config", "rules", "experiment"] {
+        let shipped = fs::read_to_string(root.join(format!("config/schema/{file}.json"))).expect("a schema");
+        assert!(text(&anywhere(&["schema", file]).stdout) == shipped, "{file}");
+    }
+}
+
+#[test]
 fn the_version_is_the_packages() {
     assert_eq!(text(&anywhere(&["--version"]).stdout).trim(), format!("brownout {}", env!("CARGO_PKG_VERSION")));
 }

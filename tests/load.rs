@@ -80,12 +80,15 @@ fn a_closed_loop_offers_no_rate() {
 }
 
 #[test]
-fn a_target_that_refuses_is_a_result_and_said_loudly() {
+fn a_target_that_refuses_is_a_result_and_said_loudly_and_once() {
     let gone = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("an address");
-    let output = load(&[&format!("http://{gone}"), "--rate", "50", "--duration", "1s", "--quiet"]);
-    assert_eq!(output.status.code(), Some(0));
-    assert!(text(&output.stdout).contains("refused"), "{}", text(&output.stdout));
-    assert!(text(&output.stderr).contains(&format!("NOTHING REACHED {gone}")), "{}", text(&output.stderr));
+    for flags in [&["--quiet"][..], &[]] {
+        let output = load(&[&[&*format!("http://{gone}"), "--rate", "50", "--duration", "2s"], flags].concat());
+        assert_eq!(output.status.code(), Some(0));
+        assert!(text(&output.stdout).contains("refused"), "{}", text(&output.stdout));
+        let said = text(&output.stderr).matches(&format!("NOTHING REACHED {gone}")).count();
+        assert_eq!(said, 1, "{flags:?}: {}", text(&output.stderr));
+    }
 }
 
 #[test]

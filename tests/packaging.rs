@@ -70,7 +70,7 @@ fn the_scripts_can_be_run_and_are_read_by_any_shell() {
 #[test]
 fn the_makefile_has_the_verbs_that_everything_else_names() {
     let makefile = read("Makefile");
-    for verb in ["demo", "test", "lint", "bench"] {
+    for verb in ["demo", "test", "lint", "bench", "fuzz"] {
         assert!(makefile.lines().any(|line| line == format!("{verb}:")), "make {verb}");
     }
     for verb in ["lint", "test"] {

@@ -58,7 +58,9 @@ impl Access {
 
     fn foreign_host(&self, headers: &HeaderMap) -> Refusal {
         let detail = match headers.get(header::HOST) {
-            Some(host) => format!("Host {host:?} is not this instance; call it by its address or as localhost"),
+            Some(host) => format!(
+                "Host {host:?} is not this instance; call it by its address, as localhost, or by a name in admin.hosts"
+            ),
             None => "the request has no Host header".to_owned(),
         };
         Refusal::new(StatusCode::FORBIDDEN, "forbidden-host", "foreign host", detail)

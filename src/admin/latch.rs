@@ -1,6 +1,6 @@
 //! The off latch: acts at once, and remembers it on the disk.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,7 +32,7 @@ impl Latch {
                     );
                     store.off();
                 }
-                true
+                path.as_deref().is_some_and(can_be_written)
             }
             Some(Err(error)) => {
                 tracing::warn!(%error, "it is not known whether faults were turned off before; the latch starts as on");
@@ -71,4 +71,13 @@ impl Latch {
     pub fn is_persisted(&self) -> bool {
         self.persisted.load(Ordering::Relaxed)
     }
+}
+
+/// Says beforehand what would otherwise only be noticed when everything has to be turned off.
+fn can_be_written(path: &Path) -> bool {
+    let probed = latch::probe(path);
+    if let Err(error) = &probed {
+        tracing::warn!(%error, "`brownout off` would act, but a restart would forget it");
+    }
+    probed.is_ok()
 }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::load_screen::{Screen, nothing_reached};
-use super::{Failure, Outcome, output};
+use super::{Failure, Outcome, output, targets};
 use crate::diagnostics::{Problem, Problems};
 use crate::load::{
     Arrivals, Demand, Driver, LoadOutcome, LoadSpec, Operation, OperationError, OperationText, Phases, Scenario,
@@ -97,7 +97,7 @@ pub fn run(args: &Args) -> Outcome {
     let runtime = runtime.context("cannot start a runtime")?;
     let (outcome, watched) = runtime.block_on(watch(&spec))?;
     let Some(outcome) = outcome else { return Ok(watched.exit_code) };
-    complain(&spec, &outcome);
+    complain(&spec, &outcome, watched.has_warned);
     let summary =
         LoadSummary { target: &spec.target.url().to_string(), seconds: watched.measured_s, totals: &outcome.totals };
     let mut text = Vec::new();
@@ -127,7 +127,7 @@ impl Args {
                 None => Scenario::default_connections(rate, self.timeout),
             },
         };
-        let resolved = target.resolve(&self.allow_target).map_err(|error| match error {
+        let resolved = target.resolve(&targets::allowed(&self.allow_target)?).map_err(|error| match error {
             TargetError::Unresolved { .. } => Failure::CouldNotRun(error.into()),
             wrong => bad("URL", wrong.to_string()),
         })?;
@@ -190,6 +190,8 @@ struct Watched {
     exit_code: u8,
     /// Time after the warm-up.
     measured_s: f64,
+    /// It has been said already that nothing is reached.
+    has_warned: bool,
 }
 
 /// Runs the load, shows its progress and heeds signals: the first ends it early, the second at once.
@@ -197,7 +199,7 @@ async fn watch(spec: &LoadSpec) -> anyhow::Result<(Option<LoadOutcome>, Watched)
     let mut signals = Signals::new().context("signals cannot be received")?;
     let mut load = Driver::start(spec.clone())?;
     let mut screen = Screen::new();
-    let mut watched = Watched { exit_code: 0, measured_s: 0.0 };
+    let mut watched = Watched { exit_code: 0, measured_s: 0.0, has_warned: false };
     let second = Duration::from_secs(1);
     let mut every_second = tokio::time::interval_at(load.origin() + second, second);
     loop {
@@ -207,7 +209,10 @@ async fn watch(spec: &LoadSpec) -> anyhow::Result<(Option<LoadOutcome>, Watched)
                 Some(window) => watched.measured_s += window.width_s,
                 None => break,
             },
-            _ = every_second.tick() => screen.show(&load.progress(), spec),
+            _ = every_second.tick() => {
+                screen.show(&load.progress(), spec);
+                watched.has_warned = screen.has_warned();
+            }
             code = signals.next() => {
                 if watched.exit_code != 0 {
                     return Ok((None, watched));
@@ -242,8 +247,8 @@ impl Signals {
 }
 
 /// What a reader of the summary must know beside it.
-fn complain(spec: &LoadSpec, outcome: &LoadOutcome) {
-    if outcome.nothing_reached {
+fn complain(spec: &LoadSpec, outcome: &LoadOutcome, has_warned: bool) {
+    if outcome.nothing_reached && !has_warned {
         output::alert(nothing_reached(spec, outcome.totals.requests));
     }
     for note in &outcome.notes {

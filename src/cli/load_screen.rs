@@ -23,7 +23,7 @@ impl Screen {
         if !self.warned && counts.ended > 0 && counts.unconnected == counts.ended {
             self.warned = true;
             self.clear();
-            output::alert(nothing_reached(spec, counts.ended));
+            output::note(nothing_reached(spec, counts.ended));
         }
         let line = progress_line(progress, counts.ended - self.ended_before);
         self.ended_before = counts.ended;
@@ -33,6 +33,11 @@ impl Screen {
             let mut stderr = io::stderr().lock();
             let _ = write!(stderr, "\r\x1b[2K{line}").and_then(|()| stderr.flush());
         }
+    }
+
+    /// Somebody has read that nothing is reached.
+    pub(super) fn has_warned(&self) -> bool {
+        self.warned && !output::quiet()
     }
 
     pub(super) fn clear(&self) {

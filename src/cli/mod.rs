@@ -19,6 +19,7 @@ pub mod rules;
 pub mod run;
 pub mod schema;
 pub mod serve;
+mod targets;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -20,6 +20,7 @@ Without the API: kill -USR1 PID.
 
 Examples:
   brownout off
+  brownout off -c staging.toml
   brownout off --admin http://10.0.0.7:7470 --token \"$TOKEN\"")]
 pub struct Args {
     #[command(flatten)]

@@ -10,6 +10,7 @@ use super::{Outcome, output};
 
 Examples:
   brownout on
+  brownout on -c staging.toml
   brownout on --admin http://10.0.0.7:7470 --token \"$TOKEN\"")]
 pub struct Args {
     #[command(flatten)]

@@ -21,7 +21,7 @@ Examples:
   brownout rules list
   brownout rules apply rules/slow-checkout.toml
   brownout rules disable slow-checkout
-  brownout rules enable --group brownout-of-beta
+  brownout rules enable --group one-tenant
   brownout rules remove slow-checkout --admin http://10.0.0.7:7470"
 )]
 pub struct Args {

@@ -7,14 +7,12 @@ use crate::config::schema;
 
 /// Print the JSON Schema of a kind of file, for editors
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Editors that know Taplo (VS Code: Even Better TOML) complete and check a file whose first line is
-  #:schema https://raw.githubusercontent.com/OWNER/REPOSITORY/main/config/schema/rules.json
+#[command(after_help = "Editors that know Taplo (VS Code: Even Better TOML) complete and check a file whose first line
+names it: #:schema rules.schema.json
 
 Examples:
   brownout schema rules > rules.schema.json
-  brownout schema config > brownout.schema.json"
-)]
+  brownout schema config > brownout.schema.json")]
 pub struct Args {
     /// config, rules or experiment
     #[arg(value_name = "FILE", hide_possible_values = true)]

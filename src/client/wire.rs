@@ -123,6 +123,9 @@ pub struct Fault {
     pub does: String,
     /// What became of it.
     pub counts: Counts,
+    /// Figures of its own kind, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub figures: BTreeMap<String, u64>,
 }
 
 /// What became of the requests that a rule looked at.
@@ -260,6 +263,7 @@ impl From<RuleStatus> for Rule {
             kind: fault.kind.to_owned(),
             does: fault.does,
             counts: fault.counts.into(),
+            figures: fault.figures.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
         };
         Self {
             layer: status.layer.to_string(),

@@ -7,7 +7,9 @@ mod address;
 mod client_faults;
 mod conflicts;
 mod example;
+mod forwarded;
 mod kind;
+mod limits;
 mod proxy;
 mod route;
 mod rules_dir;
@@ -23,7 +25,9 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 pub use example::MINIMAL;
+pub use forwarded::Forwarded;
 pub use kind::Kind;
+pub use limits::Limits;
 pub use proxy::{ExperimentProxy, HalfClose, Protocol, ProxyConfig, read_experiment_proxy, read_proxy};
 pub use route::RouteConfig;
 pub use rules_dir::{read_rule_file, read_rules_dir, rule_files};
@@ -69,6 +73,38 @@ impl Config {
         }
         let document = Node::from_toml_file_with(path, sets)?;
         Self::resolve(path, &document)
+    }
+
+    /// Reads `[admin]` alone, for whoever only wants to reach an instance: mistakes elsewhere, and an environment that
+    /// is the instance's and not ours, do not matter here.
+    ///
+    /// # Errors
+    /// The file cannot be read or is not TOML, or `[admin]` is wrong.
+    pub fn admin_of(path: &Path) -> Result<Admin, Problems> {
+        let (admin, mut problems) = Self::read_alone(path, Admin::read)?;
+        // A token that is not in our environment may be given by hand.
+        problems.0.retain(|problem| !problem.message.contains("token = \"\""));
+        problems.or(admin)
+    }
+
+    /// Reads `[safety]` alone, as [`Config::admin_of`].
+    ///
+    /// # Errors
+    /// The file cannot be read or is not TOML, or `[safety]` is wrong.
+    pub fn safety_of(path: &Path) -> Result<Safety, Problems> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let (safety, problems) = Self::read_alone(path, |top| Safety::read(top, folder))?;
+        problems.or(safety)
+    }
+
+    fn read_alone<T>(path: &Path, read: impl FnOnce(&mut Reader<'_>) -> T) -> Result<(T, Problems), Problems> {
+        let file = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Problems::one(&file, format!("cannot be read: {error}"), None))?;
+        let document = Node::from_toml_with(&file, &text, &|name| Some(std::env::var(name).unwrap_or_default()))?;
+        let problems = RefCell::default();
+        let value = read(&mut Reader::new(&file, &document, "", &problems));
+        Ok((value, problems.into_inner()))
     }
 
     /// The files of certificates and keys that a configuration names, right or wrong; none if it cannot be read.

@@ -8,6 +8,8 @@ use url::Url;
 
 use super::address::Listen;
 use super::client_faults;
+use super::forwarded::Forwarded;
+use super::limits::Limits;
 use super::route::{self, RouteConfig};
 use super::sections::Token;
 use super::timeouts::Timeouts;
@@ -52,6 +54,10 @@ pub struct ProxyConfig {
     pub half_close: HalfClose,
     /// The time limits.
     pub timeouts: Timeouts,
+    /// How much clients may ask.
+    pub limits: Limits,
+    /// Whether the upstream is told who asked.
+    pub forwarded: Forwarded,
     /// Whether an injected or altered response says so in its headers.
     pub marks: bool,
     /// How many threads serve it, each with a listener and a pool of upstream connections of its own.
@@ -190,6 +196,8 @@ fn read_listener(reader: &mut Reader<'_>, name: Option<String>, listen: Option<S
     let upstream_tls = tls::read_client(reader, upstreams.as_deref().unwrap_or_default());
     let half_close = choice(reader, "half_close", &[("abort", HalfClose::Abort), ("wait", HalfClose::Wait)]);
     let timeouts = Timeouts::read(reader);
+    let limits = Limits::read(reader);
+    let forwarded = Forwarded::read(reader);
     let marks = reader.or("marks", true);
     let shards = read_shards(reader);
     let routes = route::read_all(reader);
@@ -203,6 +211,8 @@ fn read_listener(reader: &mut Reader<'_>, name: Option<String>, listen: Option<S
         upstream_tls,
         half_close: half_close.unwrap_or(HalfClose::Abort),
         timeouts,
+        limits,
+        forwarded,
         marks,
         shards,
         routes,

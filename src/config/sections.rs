@@ -1,9 +1,12 @@
 //! The single tables of the configuration, each with its defaults.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
+
+use http::uri::Authority;
 
 use super::address::Listen;
 use super::proxy::choice;
@@ -45,15 +48,45 @@ pub struct Admin {
     pub listen: SocketAddr,
     /// Asked for as `Authorization: Bearer`; always set when `listen` is not a loopback address.
     pub token: Option<Token>,
+    /// Names that a request's `Host` may have beside `localhost` and this host's addresses: any other name could be
+    /// made to point here by whoever owns it. Default none.
+    pub hosts: Vec<String>,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: loopback(7470), token: None, hosts: Vec::new() }
+    }
 }
 
 impl Admin {
+    /// Where this machine reaches it.
+    pub fn url(&self) -> String {
+        let ip = match self.listen.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        format!("http://{}", SocketAddr::new(ip, self.listen.port()))
+    }
+
+    /// Reads the table, and what is missing from it by default.
     pub(super) fn read(top: &mut Reader<'_>) -> Self {
-        let mut admin = Self { listen: loopback(7470), token: None };
+        let mut admin = Self::default();
         let Some(mut reader) = top.table("admin") else { return admin };
         admin.listen = listen(&mut reader, admin.listen);
         let has_token = reader.has("token");
         admin.token = reader.optional("token");
+        admin.hosts = reader.or("hosts", Vec::new());
+        for host in &admin.hosts {
+            if !Authority::from_str(host).is_ok_and(|name| name.port().is_none() && name.host() == host) {
+                reader.reject(
+                    "hosts",
+                    format!("\"{host}\" is not a host name"),
+                    Some("for example \"chaos.internal\", without a port"),
+                );
+            }
+        }
         if !admin.listen.ip().is_loopback() && !has_token {
             let message = format!("{} can be reached from other machines, and there is no token", admin.listen);
             let cure = "add token = \"${BROWNOUT_TOKEN}\", or listen on 127.0.0.1";

@@ -32,6 +32,7 @@ fn every_key_is_read() {
         [admin]
         listen = "0.0.0.0:7470"
         token = "${TOKEN}"
+        hosts = ["chaos.internal"]
         [metrics]
         listen = "[::]:9100"
         [[proxy]]
@@ -47,6 +48,9 @@ fn every_key_is_read() {
         keepalive_timeout = "5s"
         marks = false
         shards = 3
+        forwarded = "append"
+        [proxy.limits]
+        connections = 7
         [[proxy.route]]
         name = "checkout"
         match = { path = "/api/checkout/{id}" }
@@ -68,11 +72,13 @@ fn every_key_is_read() {
     .unwrap();
     assert_eq!(config.admin.token.as_ref().map(Token::reveal), Some("s3cret"));
     assert!(!format!("{config:?}").contains("s3cret"), "a secret must not reach a log");
+    assert_eq!(config.admin.hosts, ["chaos.internal"]);
     let proxy = &config.proxies[0];
     assert_eq!(proxy.upstreams.iter().map(ToString::to_string).collect::<Vec<_>>(), ["h2c://a:1", "h2c://[::1]:2"]);
     assert_eq!((proxy.half_close, proxy.marks, proxy.shards.get()), (HalfClose::Wait, false, 3));
     let t = proxy.timeouts;
     assert_eq!([t.connect, t.read, t.write, t.idle, t.keepalive].map(|d| d.as_secs()), [1, 2, 3, 4, 5]);
+    assert_eq!((proxy.forwarded, proxy.limits.connections), (Forwarded::Append, 7));
     assert_eq!(proxy.routes[0].name, "checkout");
     assert_eq!((config.rules.dir.as_path(), config.rules.seed), (Path::new("/r"), 7));
     assert_eq!((config.safety.max_probability.get(), config.safety.require_lease), (0.5, true));
@@ -130,6 +136,27 @@ fn values_are_set_from_the_command_line_and_mistakes_there_are_reported_together
     let config = set(&["proxy.0.listen=127.0.0.1:0", "drain.limit=1s"]).unwrap();
     assert_eq!((config.proxies[0].listen.port(), config.drain.limit.as_secs()), (0, 1));
     assert_eq!(set(&["proxy.9.listen=x", "nonsense"]).unwrap_err().0.len(), 2);
+    let wrong = set(&["drain.limit=soon", "proxy.0.listen=8081"]).unwrap_err();
+    let blamed: Vec<_> = wrong.0.iter().map(|problem| (problem.file.as_str(), problem.line)).collect();
+    assert_eq!(blamed, [("--set proxy.0.listen=8081", None), ("--set drain.limit=soon", None)], "{wrong}");
+}
+
+#[test]
+fn the_way_to_an_instance_is_known_from_its_file_alone_whatever_else_is_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.toml");
+    let admin = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        Config::admin_of(&path)
+    };
+    let file =
+        "[admin]\nlisten = \"0.0.0.0:1234\"\ntoken = \"${NOT_IN_THIS_SHELL}\"\n[[proxy]]\nwrong = \"${NOR_THIS}\"";
+    let found = admin(file).unwrap();
+    assert_eq!((found.url().as_str(), found.token), ("http://127.0.0.1:1234", None));
+    assert_eq!(admin("").unwrap().url(), "http://127.0.0.1:7470");
+    assert_eq!(admin("[admin]\nlisten = \"[::]:1\"\ntoken = \"t\"").unwrap().url(), "http://[::1]:1");
+    assert_eq!(admin("[admin]\nlisten = 7\nhosts = [\"a:1\", \"a/b\"]").unwrap_err().0.len(), 3);
+    assert!(admin("admin =").is_err() && Config::admin_of(&folder.path().join("none")).is_err());
 }
 
 #[test]

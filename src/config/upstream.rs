@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Upstream, String> {
-        Upstream::from_node(&Node { line: None, value: Value::Text(text.to_owned()) })
+        Upstream::from_node(&Node::from_json(&text.into()))
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! [`node`] is a document with line numbers, whatever its syntax; [`reader`] takes a table of it apart and
 //! complains about every key that is missing, unknown or wrong; [`shape`] is what may stand where, as data.
 
+mod json_words;
 pub mod node;
 pub mod reader;
 pub mod shape;
@@ -85,12 +86,42 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// The candidate nearest to what was written, if it is near enough to be what was meant.
+/// The candidate nearest to what was written, if it is near enough to be what was meant: less than a third of its
+/// letters differ. Of short words one letter may, unless it is the first.
 pub fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let is_near = |distance: usize, candidate: &str| {
+        let length = written.chars().count().max(candidate.chars().count());
+        distance * 3 < length || (distance == 1 && length > 1 && written.chars().next() == candidate.chars().next())
+    };
     candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(written, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
+        .filter(|(distance, candidate)| is_near(*distance, candidate))
         .min()
         .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_recognised_and_another_word_is_not() {
+        let words = ["tcp", "http", "web", "half_close", "delay", "json", "a", "get", "set", "listen"];
+        for (written, meant) in [
+            ("tpc", Some("tcp")),
+            ("htp", Some("http")),
+            ("jsn", Some("json")),
+            ("dely", Some("delay")),
+            ("halfclose", Some("half_close")),
+            ("lsiten", Some("listen")),
+            ("api", None),
+            ("let", None),
+            ("b", None),
+            ("host", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(written, words), meant, "{written}");
+        }
+    }
 }

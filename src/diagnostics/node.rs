@@ -1,6 +1,7 @@
 //! A document of tables, arrays and scalars in which every value knows its line.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use toml::de::{DeTable, DeValue};
@@ -12,6 +13,8 @@ use super::{Problem, Problems};
 pub struct Node {
     /// The line, from 1, if the source has lines.
     pub line: Option<usize>,
+    /// The flag that wrote it (`--set key=value`), if the source did not.
+    pub set: Option<Arc<str>>,
     /// What stands there.
     pub value: Value,
 }
@@ -70,7 +73,7 @@ impl Node {
             return Err(problems);
         }
         let mut reading = Reading { file, lines: &lines, environment, problems: &mut problems };
-        let node = Self { line: Some(1), value: reading.table(table.get_ref()) };
+        let node = Self { line: Some(1), set: None, value: reading.table(table.get_ref()) };
         problems.or(node)
     }
 
@@ -114,7 +117,7 @@ impl Node {
                 map.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.clone(), Self::from_json(v))).collect(),
             ),
         };
-        Self { line: None, value }
+        Self { line: None, set: None, value }
     }
 
     /// The document as JSON, for answers of the API and for comparing two versions of a rule.
@@ -144,16 +147,18 @@ impl Node {
             return Err(wrong("has an empty key"));
         }
         let value = match Self::from_toml(&origin, &format!("v = {text}")) {
-            Ok(Self { value: Value::Table(mut table), .. }) => table.swap_remove("v").map(|n| n.without_lines()),
+            Ok(Self { value: Value::Table(mut table), .. }) => table.swap_remove("v"),
             _ => None,
         };
-        let value = value.unwrap_or(Self { line: None, value: Value::Text(text.to_owned()) });
+        let by: Arc<str> = origin.as_str().into();
+        let written = |value| Self { line: None, set: Some(by.clone()), value };
+        let value = value.unwrap_or_else(|| written(Value::Text(text.to_owned()))).set_by(&by);
         let mut at = self;
         for key in path.split('.') {
             at = match &mut at.value {
-                Value::Table(table) => table
-                    .entry(key.to_owned())
-                    .or_insert_with(|| Self { line: None, value: Value::Table(IndexMap::new()) }),
+                Value::Table(table) => {
+                    table.entry(key.to_owned()).or_insert_with(|| written(Value::Table(IndexMap::new())))
+                }
                 Value::Array(items) => key
                     .parse::<usize>()
                     .ok()
@@ -166,11 +171,12 @@ impl Node {
         Ok(())
     }
 
-    fn without_lines(mut self) -> Self {
-        self.line = None;
+    /// The same, written by a flag: lines of the flag are nobody's.
+    fn set_by(mut self, flag: &Arc<str>) -> Self {
+        (self.line, self.set) = (None, Some(flag.clone()));
         self.value = match self.value {
-            Value::Array(items) => Value::Array(items.into_iter().map(Self::without_lines).collect()),
-            Value::Table(table) => Value::Table(table.into_iter().map(|(k, v)| (k, v.without_lines())).collect()),
+            Value::Array(items) => Value::Array(items.into_iter().map(|item| item.set_by(flag)).collect()),
+            Value::Table(table) => Value::Table(table.into_iter().map(|(k, v)| (k, v.set_by(flag))).collect()),
             plain => plain,
         };
         self
@@ -224,7 +230,7 @@ impl Reading<'_> {
             ),
             DeValue::Table(table) => self.table(table),
         };
-        Node { line: Some(line), value }
+        Node { line: Some(line), set: None, value }
     }
 
     /// Fills `${NAME}` in; `$$` stands for one dollar sign.

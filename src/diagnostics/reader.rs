@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use super::json_words::in_json;
 use super::node::{Node, Value};
 use super::{Problem, Problems, nearest};
 use crate::units::{ByteRate, ByteSize, Rate, Share, parse_duration};
@@ -24,6 +25,8 @@ pub struct Reader<'a> {
     file: &'a str,
     table: Option<&'a IndexMap<String, Node>>,
     line: Option<usize>,
+    /// The flag that wrote the table, if it is not the file.
+    set: Option<&'a str>,
     context: String,
     known: Vec<&'static str>,
     problems: &'a RefCell<Problems>,
@@ -36,13 +39,14 @@ impl<'a> Reader<'a> {
             Value::Table(table) => Some(table),
             _ => None,
         };
-        let reader = Self { file, table, line: node.line, context: context.into(), known: Vec::new(), problems };
+        let set = node.set.as_deref();
+        let reader = Self { file, table, line: node.line, set, context: context.into(), known: Vec::new(), problems };
         if table.is_none() {
-            reader.complain_at(
-                node.line,
-                format!("{} is not a table", shown(node)),
-                Some("write it as key = value pairs"),
-            );
+            let (what, cure) = match reader.is_json() {
+                true => ("an object", "write it as {\"key\": value}"),
+                false => ("a table", "write it as key = value pairs"),
+            };
+            reader.complain_about(node, format!("{} is not {what}", shown(node)), Some(cure));
         }
         reader
     }
@@ -98,8 +102,8 @@ impl<'a> Reader<'a> {
         match T::from_node(node) {
             Ok(value) => Some(value),
             Err(expected) => {
-                self.complain_at(
-                    node.line,
+                self.complain_about(
+                    node,
                     format!("{key} = {} is not valid", shown(node)),
                     Some(&format!("expected {expected}")),
                 );
@@ -134,11 +138,7 @@ impl<'a> Reader<'a> {
     pub fn tables(&mut self, key: &'static str) -> Vec<Reader<'a>> {
         let Some(node) = self.node(key) else { return Vec::new() };
         let Value::Array(items) = &node.value else {
-            self.complain_at(
-                node.line,
-                format!("\"{key}\" is not a list of tables"),
-                Some(&format!("write [[{key}]]")),
-            );
+            self.complain_about(node, format!("\"{key}\" is not a list of tables"), Some(&format!("write [[{key}]]")));
             return Vec::new();
         };
         items.iter().map(|item| Reader::new(self.file, item, key, self.problems)).collect()
@@ -146,24 +146,42 @@ impl<'a> Reader<'a> {
 
     /// Records that the value under `key` is wrong although its type is right.
     pub fn reject(&self, key: &str, message: impl AsRef<str>, cure: Option<&str>) {
-        let line = self.table.and_then(|t| t.get(key)).and_then(|n| n.line).or(self.line);
-        self.complain_at(line, format!("{key}: {}", message.as_ref()), cure);
+        let message = format!("{key}: {}", message.as_ref());
+        match self.table.and_then(|table| table.get(key)) {
+            Some(node) => self.complain_about(node, message, cure),
+            None => self.complain(message, cure),
+        }
     }
 
     /// Records a problem with the table as a whole.
     pub fn complain(&self, message: String, cure: Option<&str>) {
-        self.complain_at(self.line, message, cure);
+        self.record(self.set, self.line, message, cure);
     }
 
     /// Records a problem at a given line.
     pub fn complain_at(&self, line: Option<usize>, message: String, cure: Option<&str>) {
+        self.record(None, line, message, cure);
+    }
+
+    /// Records a problem with a value, where it was written: in the file, or by a flag.
+    pub fn complain_about(&self, node: &Node, message: String, cure: Option<&str>) {
+        self.record(node.set.as_deref(), node.line.or(self.line), message, cure);
+    }
+
+    fn record(&self, set: Option<&str>, line: Option<usize>, message: String, cure: Option<&str>) {
         let message = if self.context.is_empty() { message } else { format!("{}: {message}", self.context) };
+        let worded = |text: &str| if self.is_json() { in_json(text) } else { text.to_owned() };
         self.problems.borrow_mut().0.push(Problem {
-            file: self.file.to_owned(),
-            line,
-            message,
-            cure: cure.map(str::to_owned),
+            file: set.unwrap_or(self.file).to_owned(),
+            line: line.filter(|_| set.is_none()),
+            message: worded(&message),
+            cure: cure.map(worded),
         });
+    }
+
+    /// What is read came as JSON: it has no lines, and other words for tables and keys.
+    fn is_json(&self) -> bool {
+        self.line.is_none() && self.set.is_none()
     }
 
     /// Where the problems of this reading are kept, for reading a part with another reader.
@@ -179,7 +197,7 @@ impl<'a> Reader<'a> {
                     Some(near) => format!("did you mean \"{near}\"?"),
                     None => format!("known keys: {}", self.known.join(", ")),
                 };
-                self.complain_at(node.line, format!("unknown key \"{key}\""), Some(&cure));
+                self.complain_about(node, format!("unknown key \"{key}\""), Some(&cure));
             }
         }
     }
@@ -308,6 +326,50 @@ mod tests {
                 "r.toml:4: fault \"latency\": unknown key \"extra\" (known keys: delay, share, name)",
             ]
         );
+    }
+
+    #[test]
+    fn whoever_sent_json_is_told_in_its_words() {
+        let node = Node::from_json(&serde_json::json!({ "share": "140%", "rule": 7, "extra": 1 }));
+        let problems = RefCell::default();
+        let mut reader = Reader::new("PUT /x", &node, "fault \"latency\"", &problems);
+        assert_eq!(reader.required::<Duration>("delay", "\"80ms\""), None);
+        assert_eq!(reader.optional::<Share>("share"), None);
+        assert!(reader.tables("rule").is_empty());
+        reader.finish();
+        let text = problems.into_inner().to_string();
+        assert_eq!(
+            text.lines().collect::<Vec<_>>(),
+            [
+                "PUT /x: fault \"latency\": \"delay\" is missing (for example \"delay\": \"80ms\")",
+                "PUT /x: fault \"latency\": \"share\": \"140%\" is not valid (expected a share from 0 to 1 such as 0.25 or \"25%\")",
+                "PUT /x: fault \"latency\": \"rule\" is not a list of tables (write \"rule\": [{..}])",
+                "PUT /x: fault \"latency\": unknown key \"extra\" (known keys: delay, share, rule)",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_flag_set_is_blamed_on_the_flag_and_not_on_the_file() {
+        let mut node = Node::from_toml("r.toml", "a = 1\n[b]\nc = 1\n").unwrap();
+        for set in ["b.c=soon", "d.e=1", "a=2"] {
+            node.set(set).unwrap();
+        }
+        let problems = RefCell::default();
+        let mut top = Reader::new("r.toml", &node, "", &problems);
+        assert_eq!(top.optional::<u32>("a"), Some(2));
+        top.reject("a", "2 is too much", None);
+        let mut b = top.table("b").unwrap();
+        assert_eq!(b.optional::<Duration>("c"), None);
+        b.finish();
+        let mut d = top.table("d").unwrap();
+        assert_eq!(d.required::<u32>("f", "1"), None);
+        d.finish();
+        top.finish();
+        let problems = problems.into_inner();
+        let places: Vec<_> = problems.0.iter().map(|problem| (problem.file.as_str(), problem.line)).collect();
+        let flags = ["--set a=2", "--set b.c=soon", "--set d.e=1", "--set d.e=1"];
+        assert_eq!(places, flags.map(|flag| (flag, None)), "{problems}");
     }
 
     #[test]

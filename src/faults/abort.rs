@@ -1,19 +1,22 @@
 //! `abort`: the connection ends where there should have been an answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::choice::choice;
 use super::{
-    BodyEffect, CloseHow, Cut, Fault, Kind, RequestEffect, RequestView, ResponseEffect, ResponseView, Terminal,
+    BodyEffect, CloseHow, Cut, CutAt, CutEnd, Fault, Kind, RequestEffect, RequestView, ResponseEffect, ResponseView,
+    Terminal,
 };
 use crate::diagnostics::Reader;
 use crate::dice::Dice;
-use crate::units::ByteSize;
+use crate::units::{ByteSize, show_duration};
 
 pub(super) const KIND: Kind = Kind {
     name: "abort",
-    summary: "FIN or RST at that point; on HTTP/2 the stream is reset",
-    parameters: "`how` = reset | close; `at` = request | headers | body; `after_bytes` of the body (with `at` = body)",
+    summary: "FIN or RST at that point; on HTTP/2 the stream is reset unless the whole connection is meant",
+    parameters: "`how` = reset | close | half-close; `at` = request | headers | body, with `after_bytes` of the body \
+                 or `after`, a time since the head; `scope` = exchange | connection (HTTP/2)",
     example: "kind = \"abort\"\n\
               how = \"reset\"\n\
               at = \"body\"\n\
@@ -28,26 +31,47 @@ enum At {
     Request,
     /// When the upstream has answered, before any of it is sent.
     Headers,
-    /// After the head and some of the body.
-    Body,
+    /// After the head and some of the body, or some time.
+    Body(CutAt),
 }
 
 #[derive(Debug)]
 struct Abort {
     how: CloseHow,
     at: At,
-    after: u64,
 }
 
 fn compile(reader: &mut Reader<'_>) -> Option<Arc<dyn Fault>> {
-    let how = choice(reader, "how", &[("close", CloseHow::Close), ("reset", CloseHow::Reset)], CloseHow::Reset);
-    let places = [("request", At::Request), ("headers", At::Headers), ("body", At::Body)];
+    let ways = [("close", CloseHow::Close), ("reset", CloseHow::Reset), ("half-close", CloseHow::HalfClose)];
+    let how = choice(reader, "how", &ways, CloseHow::Reset);
+    let whole = choice(reader, "scope", &[("exchange", false), ("connection", true)], false);
+    let how = match how {
+        CloseHow::HalfClose if whole => {
+            reader.reject("scope", "half of an HTTP/2 connection cannot be closed", Some("leave scope or how out"));
+            how
+        }
+        CloseHow::Close if whole => CloseHow::ConnectionClose,
+        CloseHow::Reset if whole => CloseHow::ConnectionReset,
+        _ => how,
+    };
+    let places = [("request", At::Request), ("headers", At::Headers), ("body", At::Body(CutAt::Bytes(0)))];
     let at = choice(reader, "at", &places, At::Request);
-    let after: Option<ByteSize> = reader.optional("after_bytes");
-    if reader.has("after_bytes") && at != At::Body {
-        reader.reject("after_bytes", "has no effect before the body", Some("add at = \"body\""));
+    let bytes: Option<ByteSize> = reader.optional("after_bytes");
+    let time: Option<Duration> = reader.optional("after");
+    for key in ["after_bytes", "after"] {
+        if reader.has(key) && !matches!(at, At::Body(_)) {
+            reader.reject(key, "has no effect before the body", Some("add at = \"body\""));
+        }
     }
-    Some(Arc::new(Abort { how, at, after: after.unwrap_or_default().0 }))
+    if bytes.is_some() && time.is_some() {
+        reader.reject("after", "stands beside after_bytes", Some("one fault for each: the earlier one acts"));
+    }
+    let at = match (at, bytes, time) {
+        (At::Body(_), _, Some(time)) => At::Body(CutAt::Time(time)),
+        (At::Body(_), bytes, None) => At::Body(CutAt::Bytes(bytes.unwrap_or_default().0)),
+        (at, ..) => at,
+    };
+    Some(Arc::new(Abort { how, at }))
 }
 
 impl Fault for Abort {
@@ -60,23 +84,33 @@ impl Fault for Abort {
         match self.at {
             At::Request => ResponseEffect::default(),
             At::Headers => ResponseEffect { terminal: Some(Terminal::Close(self.how)), ..ResponseEffect::default() },
-            At::Body => {
-                let cut = Some(Cut { after: self.after, how: self.how });
+            At::Body(at) => {
+                let cut = Some(Cut { at, end: CutEnd::Broken(self.how) });
                 ResponseEffect { body: BodyEffect { cut, ..BodyEffect::default() }, ..ResponseEffect::default() }
             }
         }
     }
 
     fn describe(&self) -> String {
-        let how = match self.how {
-            CloseHow::Close => "closes",
-            CloseHow::Reset => "resets",
-        };
+        let how = ends(self.how);
         match self.at {
-            At::Request => format!("{how} the connection in the upstream's place"),
-            At::Headers => format!("{how} the connection when the upstream has answered"),
-            At::Body => format!("{how} the connection after {} of the body", ByteSize(self.after)),
+            At::Request => format!("{how} in the upstream's place"),
+            At::Headers => format!("{how} when the upstream has answered"),
+            At::Body(CutAt::Bytes(after)) => format!("{how} after {} of the body", ByteSize(after)),
+            At::Body(CutAt::Time(after)) => format!("{how} {} after the head", show_duration(after)),
         }
+    }
+}
+
+/// How an exchange is ended, in words.
+pub(super) fn ends(how: CloseHow) -> String {
+    match how {
+        CloseHow::Close => "closes the connection".to_owned(),
+        CloseHow::Reset => "resets the connection".to_owned(),
+        CloseHow::HalfClose => "closes the sending half of the connection".to_owned(),
+        CloseHow::StreamReset(code) => format!("resets the HTTP/2 stream with {}", super::h2_code::name(code)),
+        CloseHow::ConnectionClose => "closes the whole connection".to_owned(),
+        CloseHow::ConnectionReset => "resets the whole connection".to_owned(),
     }
 }
 
@@ -95,14 +129,28 @@ mod tests {
         assert_eq!(fault.on_response(&response(), dice()).terminal, Some(Terminal::Close(CloseHow::Close)));
         let fault = compiled(KIND.example);
         let effect = fault.on_response(&response(), dice());
-        assert_eq!((effect.terminal, effect.body.cut), (None, Some(Cut { after: 4096, how: CloseHow::Reset })));
+        let cut = Cut { at: CutAt::Bytes(4096), end: CutEnd::Broken(CloseHow::Reset) };
+        assert_eq!((effect.terminal, effect.body.cut), (None, Some(cut)));
         assert_eq!(fault.describe(), "resets the connection after 4KiB of the body");
     }
 
     #[test]
     fn mistakes_name_the_key_and_the_cure() {
         assert!(problems_of("kind = \"abort\"\nafter_bytes = 7").contains("add at = \"body\""));
-        let problems = problems_of("kind = \"abort\"\nhow = \"half-close\"");
-        assert!(problems.contains("expected \"close\" or \"reset\""), "{problems}");
+        assert!(problems_of("kind = \"abort\"\nafter = \"1s\"").contains("add at = \"body\""));
+        let problems = problems_of("kind = \"abort\"\nhow = \"explode\"");
+        assert!(problems.contains("expected \"close\" or \"reset\" or \"half-close\""), "{problems}");
+        let both = "kind = \"abort\"\nat = \"body\"\nafter = \"1s\"\nafter_bytes = 1";
+        assert!(problems_of(both).contains("after: stands beside after_bytes"));
+        let half = "kind = \"abort\"\nhow = \"half-close\"\nscope = \"connection\"";
+        assert!(problems_of(half).contains("half of an HTTP/2 connection cannot be closed"));
+    }
+
+    #[test]
+    fn a_time_and_a_whole_connection_are_taken_as_said() {
+        let fault = compiled("kind = \"abort\"\nat = \"body\"\nafter = \"2s\"\nscope = \"connection\"");
+        let cut = Cut { at: CutAt::Time(Duration::from_secs(2)), end: CutEnd::Broken(CloseHow::ConnectionReset) };
+        assert_eq!(fault.on_response(&response(), dice()).body.cut, Some(cut));
+        assert_eq!(fault.describe(), "resets the whole connection 2.00s after the head");
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::normal::inverse_normal;
+use super::wave::{Shape, Wave};
 use crate::diagnostics::node::Value;
 use crate::diagnostics::reader::shown;
 use crate::diagnostics::{FromNode, Reader, nearest};
@@ -11,7 +12,8 @@ use crate::units::show_duration;
 
 /// No delay is longer, whatever a tail says.
 const LONGEST: f64 = 86_400.0;
-const NAMES: [&str; 5] = ["fixed", "uniform", "normal", "lognormal", "percentiles"];
+const NAMES: [&str; 10] =
+    ["fixed", "uniform", "normal", "lognormal", "exponential", "pareto", "percentiles", "sine", "square", "saw"];
 
 /// A random duration, in seconds inside.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +26,12 @@ pub(super) enum Distribution {
     Normal { mean: f64, sd: f64 },
     /// `exp` of a normal with this mean and deviation, both of the natural logarithm of seconds.
     Lognormal { mu: f64, sigma: f64 },
+    /// Memoryless, with this mean.
+    Exponential { mean: f64 },
+    /// Never below `min`, with a tail that falls like a power: the smaller `shape`, the heavier.
+    Pareto { min: f64, shape: f64 },
+    /// Not of chance but of time.
+    Wave(Wave),
     /// Points `(share, seconds)` from share 0 to 1, joined by straight lines.
     Percentiles(Box<[(f64, f64)]>),
 }
@@ -41,7 +49,12 @@ impl Distribution {
             "uniform" => uniform(&mut table),
             "normal" => normal(&mut table),
             "lognormal" => lognormal(&mut table),
+            "exponential" => seconds(&mut table, "mean").map(|mean| Self::Exponential { mean }),
+            "pareto" => pareto(&mut table),
             "percentiles" => percentiles(&mut table),
+            wave if Shape::named(wave).is_some() => {
+                Shape::named(wave).and_then(|shape| Wave::read(&mut table, shape)).map(Self::Wave)
+            }
             _ => {
                 let cure = match nearest(&name, NAMES) {
                     Some(near) => format!("did you mean \"{near}\"?"),
@@ -64,8 +77,23 @@ impl Distribution {
             Self::Uniform { min, max } => min + (max - min) * u,
             Self::Normal { mean, sd } => mean + sd * inverse_normal(inner),
             Self::Lognormal { mu, sigma } => (mu + sigma * inverse_normal(inner)).exp(),
+            Self::Exponential { mean } => -mean * (1.0 - inner).ln(),
+            Self::Pareto { min, shape } => min * (1.0 - inner).powf(-1.0 / shape),
+            Self::Wave(wave) => wave.quantile(u),
             Self::Percentiles(points) => interpolate(points, u),
         };
+        Self::duration(seconds)
+    }
+
+    /// A wave's delay, so long after it began; `None` for what is a matter of chance.
+    pub(super) fn at(&self, elapsed: Duration) -> Option<Duration> {
+        match self {
+            Self::Wave(wave) => Some(Self::duration(wave.at(elapsed))),
+            _ => None,
+        }
+    }
+
+    fn duration(seconds: f64) -> Duration {
         // Nanoseconds are whole: rounded, so that "80ms" stays 80 ms.
         Duration::from_nanos((seconds.clamp(0.0, LONGEST) * 1e9).round() as u64)
     }
@@ -88,6 +116,16 @@ fn uniform(table: &mut Reader<'_>) -> Option<Distribution> {
 fn normal(table: &mut Reader<'_>) -> Option<Distribution> {
     let (mean, sd) = (seconds(table, "mean"), seconds(table, "sd"));
     Some(Distribution::Normal { mean: mean?, sd: sd? })
+}
+
+fn pareto(table: &mut Reader<'_>) -> Option<Distribution> {
+    let (min, shape) = (seconds(table, "min"), table.required::<f64>("shape", "1.5"));
+    let (min, shape) = (min?, shape?);
+    if shape <= 0.0 {
+        table.reject("shape", "is not above zero", Some("between 1 and 3 for most tails"));
+        return None;
+    }
+    Some(Distribution::Pareto { min, shape })
 }
 
 fn lognormal(table: &mut Reader<'_>) -> Option<Distribution> {
@@ -191,6 +229,9 @@ impl fmt::Display for Distribution {
                 show_duration(self.quantile(0.5)),
                 show_duration(self.quantile(0.99))
             ),
+            Self::Exponential { mean } => write!(f, "an exponential delay, mean {}", show(*mean)),
+            Self::Pareto { min, shape } => write!(f, "a Pareto delay from {} on, shape {shape}", show(*min)),
+            Self::Wave(wave) => wave.fmt(f),
             Self::Percentiles(points) => {
                 let given = points.iter().filter(|(share, delay)| *share > 0.0 || *delay > 0.0);
                 let texts = given.map(|(share, delay)| format!("{} {}", show_percentile(*share), show(*delay)));
@@ -237,6 +278,32 @@ mod tests {
         assert!((ms(&lognormal, 0.5) - 80.0).abs() < 1e-3 && (ms(&lognormal, 0.99) - 900.0).abs() < 1e-3);
         let by_logs = read("{ distribution = \"lognormal\", mu = -2.0, sigma = 0.5 }").unwrap();
         assert!((ms(&by_logs, 0.5) - 1e3 * (-2.0f64).exp()).abs() < 1e-3);
+        let exponential = read("{ distribution = \"exponential\", mean = \"100ms\" }").unwrap();
+        assert!((ms(&exponential, 0.5) - 100.0 * 2f64.ln()).abs() < 1e-3);
+        let pareto = read("{ distribution = \"pareto\", min = \"10ms\", shape = 2 }").unwrap();
+        assert!((ms(&pareto, 0.0) - 10.0).abs() < 1e-3 && (ms(&pareto, 0.99) - 100.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn waves_swing_with_the_time() {
+        let wave = |name: &str| {
+            let keys = "mean = \"100ms\", amplitude = \"60ms\", period = \"8s\"";
+            read(&format!("{{ distribution = \"{name}\", {keys} }}")).unwrap()
+        };
+        for (name, expected) in [
+            ("sine", [100.0, 160.0, 100.0, 40.0]),
+            ("square", [160.0, 160.0, 40.0, 40.0]),
+            ("saw", [40.0, 70.0, 100.0, 130.0]),
+        ] {
+            let wave = wave(name);
+            for (quarter, expected) in [0u64, 2, 4, 6, 8].into_iter().zip(expected.into_iter().cycle()) {
+                let delay = wave.at(Duration::from_secs(quarter)).unwrap().as_secs_f64() * 1e3;
+                assert!((delay - expected).abs() < 1e-3, "{name} after {quarter} s: {delay}");
+            }
+            assert!((ms(&wave, 0.0) - 40.0).abs() < 1e-3 && (ms(&wave, 1.0) - 160.0).abs() < 1e-3, "{name}");
+        }
+        assert_eq!(wave("saw").to_string(), "40.0ms to 160ms and back, a saw of 8.00s");
+        assert_eq!(read("\"1s\"").unwrap().at(Duration::ZERO), None);
     }
 
     #[test]
@@ -266,6 +333,8 @@ mod tests {
             ("{ distribution = \"percentiles\", p99.9 = \"2s\" }", "needs quotes"),
             ("{ distribution = \"percentiles\", q50 = \"2s\" }", "\"q50\" is not a percentile"),
             ("{ distribution = \"percentiles\" }", "has no percentile"),
+            ("{ distribution = \"pareto\", min = \"1s\", shape = 0 }", "shape: is not above zero"),
+            ("{ distribution = \"sine\", mean = \"1s\", amplitude = \"1s\", period = \"0s\" }", "period: is no time"),
             ("{ distribution = \"fixed\", value = \"1s\", max = \"2s\" }", "unknown key \"max\""),
         ] {
             let problems = read(delay).unwrap_err();
@@ -280,6 +349,8 @@ mod tests {
                 Distribution::Uniform { min: 0.1, max: 0.3 },
                 Distribution::Normal { mean: 0.1, sd: 5.0 },
                 Distribution::Lognormal { mu: -2.0, sigma: 40.0 },
+                Distribution::Exponential { mean: 0.1 },
+                Distribution::Pareto { min: 0.1, shape: 0.2 },
                 Distribution::Percentiles([(0.0, 0.0), (0.5, 0.1), (0.9, 0.1), (0.99, 2.0)].into()),
             ] {
                 let (low, high) = (delay.quantile(u.min(v)), delay.quantile(u.max(v)));

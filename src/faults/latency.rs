@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::choice::choice;
 use super::distribution::Distribution;
+use super::memory::Memory;
 use super::{Fault, Kind, RequestEffect, RequestView, ResponseEffect, ResponseView, Side};
+use crate::clock::Instant;
 use crate::diagnostics::Reader;
 use crate::dice::Dice;
 use crate::units::show_duration;
@@ -13,8 +15,8 @@ use crate::units::show_duration;
 pub(super) const KIND: Kind = Kind {
     name: "latency",
     summary: "a later first byte; the upstream idle (request) or held (response) meanwhile",
-    parameters: "`delay` = duration or distribution (fixed, uniform, normal, lognormal, percentiles); `max`; \
-                 `side` = request | response",
+    parameters: "`delay` = duration or distribution (fixed, uniform, normal, lognormal, exponential, pareto, \
+                 percentiles, sine, square, saw); `max`; `side` = request | response",
     example: "kind = \"latency\"\n\
               delay = { distribution = \"percentiles\", p50 = \"80ms\", p90 = \"200ms\", p99 = \"900ms\" }\n\
               max = \"2s\"\n\
@@ -42,24 +44,50 @@ fn compile(reader: &mut Reader<'_>) -> Option<Arc<dyn Fault>> {
 
 impl Latency {
     fn drawn(&self, dice: Dice) -> Duration {
-        let delay = self.delay.quantile(dice.uniform(0));
+        self.capped(self.delay.quantile(dice.uniform(0)))
+    }
+
+    /// A wave's delay now: it began when it was first asked.
+    fn swung(&self, memory: &Memory, now: Instant) -> Option<Duration> {
+        self.delay.at(Duration::ZERO)?; // no lock for what is a matter of chance
+        let began = memory.with(|began: &mut Option<Instant>| *began.get_or_insert(now));
+        self.delay.at(now.saturating_duration_since(began)).map(|delay| self.capped(delay))
+    }
+
+    fn capped(&self, delay: Duration) -> Duration {
         self.max.map_or(delay, |max| delay.min(max))
+    }
+
+    fn request(&self, delay: impl FnOnce() -> Duration) -> RequestEffect {
+        match self.side {
+            Side::Request => RequestEffect { delay: delay(), ..RequestEffect::default() },
+            Side::Response => RequestEffect::default(),
+        }
+    }
+
+    fn response(&self, delay: impl FnOnce() -> Duration) -> ResponseEffect {
+        match self.side {
+            Side::Request => ResponseEffect::default(),
+            Side::Response => ResponseEffect { delay: delay(), ..ResponseEffect::default() },
+        }
     }
 }
 
 impl Fault for Latency {
     fn on_request(&self, _: &RequestView<'_>, dice: Dice) -> RequestEffect {
-        match self.side {
-            Side::Request => RequestEffect { delay: self.drawn(dice), terminal: None },
-            Side::Response => RequestEffect::default(),
-        }
+        self.request(|| self.drawn(dice))
+    }
+
+    fn on_request_knowing(&self, _: &RequestView<'_>, dice: Dice, memory: &Memory, now: Instant) -> RequestEffect {
+        self.request(|| self.swung(memory, now).unwrap_or_else(|| self.drawn(dice)))
     }
 
     fn on_response(&self, _: &ResponseView<'_>, dice: Dice) -> ResponseEffect {
-        match self.side {
-            Side::Request => ResponseEffect::default(),
-            Side::Response => ResponseEffect { delay: self.drawn(dice), ..ResponseEffect::default() },
-        }
+        self.response(|| self.drawn(dice))
+    }
+
+    fn on_response_knowing(&self, _: &ResponseView<'_>, dice: Dice, memory: &Memory, now: Instant) -> ResponseEffect {
+        self.response(|| self.swung(memory, now).unwrap_or_else(|| self.drawn(dice)))
     }
 
     fn describe(&self) -> String {
@@ -97,5 +125,19 @@ mod tests {
         assert!(delays.iter().all(|delay| *delay <= Duration::from_secs(1)));
         assert!(delays.iter().any(|delay| *delay < Duration::from_secs(1)));
         assert!(problems_of("kind = \"latency\"\ndelay = \"2s\"\nmax = \"1s\"").contains("max: lies below"));
+    }
+
+    #[test]
+    fn a_wave_begins_when_it_is_first_asked() {
+        let wave = "{ distribution = \"square\", mean = \"100ms\", amplitude = \"60ms\", period = \"8s\" }";
+        let fault = compiled(&format!("kind = \"latency\"\ndelay = {wave}\nmax = \"150ms\""));
+        let (memory, start) = (Memory::default(), Instant::now());
+        let after = |seconds| {
+            fault
+                .on_request_knowing(&request(), dice(), &memory, start + Duration::from_secs(seconds))
+                .delay
+                .as_millis()
+        };
+        assert_eq!([1, 4, 5, 8, 9].map(after), [150, 150, 40, 40, 150]);
     }
 }

@@ -10,24 +10,47 @@ pub(crate) mod choice;
 pub mod compose;
 pub mod effect;
 
+mod content;
 mod distribution;
+mod fields;
+mod grpc;
+mod h2_code;
+pub mod memory;
 mod normal;
+pub mod template;
+mod wave;
 
 mod abort;
+pub mod body;
+pub mod corrupt;
+mod duplicate;
 mod error;
+mod goaway;
+pub mod header;
 mod latency;
+mod malformed;
+mod rate_limit;
 mod slow_body;
+mod stream_reset;
 mod timeout;
+mod truncate;
+mod websocket;
 
 use std::cell::RefCell;
 use std::fmt::Debug;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 
-pub use effect::{Answer, BodyEffect, CloseHow, Cut, HangEnd, RequestEffect, ResponseEffect, Side, Terminal};
+pub use effect::{
+    Answer, BodyEffect, CloseHow, Cut, CutAt, CutEnd, Goodbye, HangEnd, MessageEffect, RequestEffect, ResponseEffect,
+    Side, Stall, Terminal,
+};
+use memory::Memory;
 
+use crate::clock::Instant;
 use crate::diagnostics::{Node, Reader, nearest};
 use crate::dice::Dice;
 
@@ -66,6 +89,31 @@ pub struct ResponseView<'a> {
     pub headers: &'a HeaderMap,
 }
 
+impl ResponseView<'static> {
+    /// What an upstream usually answers, for those who explain rules: a 200 with some JSON.
+    pub fn typical() -> Self {
+        static HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
+            let fields = [(CONTENT_TYPE, "application/json"), (CONTENT_LENGTH, "1024")];
+            fields.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect()
+        });
+        Self { status: StatusCode::OK, headers: &HEADERS }
+    }
+}
+
+/// What a fault may look at in a WebSocket message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageView {
+    /// How many came before it in its direction.
+    pub number: u64,
+    /// Whose it is: the client's (`Request`) or the upstream's.
+    pub side: Side,
+    /// An extension has changed its payload (permessage-deflate).
+    pub compressed: bool,
+}
+
+/// A figure that a fault keeps: its name, and how often.
+pub type Figure = (&'static str, u64);
+
 /// One configured fault.
 ///
 /// Every hook has a default that does nothing, so a fault states only what it changes. `dice` belongs to
@@ -82,6 +130,54 @@ pub trait Fault: Send + Sync + Debug {
     fn on_response(&self, response: &ResponseView<'_>, dice: Dice) -> ResponseEffect {
         let _ = (response, dice);
         ResponseEffect::default()
+    }
+
+    /// As [`on_request`](Self::on_request), with what it remembers of the requests before, at this moment. Asked once
+    /// for each hit, in place of the other.
+    fn on_request_knowing(
+        &self,
+        request: &RequestView<'_>,
+        dice: Dice,
+        memory: &Memory,
+        now: Instant,
+    ) -> RequestEffect {
+        let _ = (memory, now);
+        self.on_request(request, dice)
+    }
+
+    /// As [`on_response`](Self::on_response), with what it remembers, at this moment. Asked once for each hit whose
+    /// response comes, in place of the other.
+    fn on_response_knowing(
+        &self,
+        response: &ResponseView<'_>,
+        dice: Dice,
+        memory: &Memory,
+        now: Instant,
+    ) -> ResponseEffect {
+        let _ = (memory, now);
+        self.on_response(response, dice)
+    }
+
+    /// Asked of each message of a WebSocket, if its response's effect said so; `dice` belongs to the message.
+    fn on_message(&self, message: &MessageView, dice: Dice) -> MessageEffect {
+        let _ = (message, dice);
+        MessageEffect::default()
+    }
+
+    /// Whether what the hooks say is what every hit suffers; `false` if it depends on what came before.
+    fn is_certain(&self) -> bool {
+        true
+    }
+
+    /// Figures of its own, from what it remembers.
+    fn figures(&self, memory: &Memory) -> Vec<Figure> {
+        let _ = memory;
+        Vec::new()
+    }
+
+    /// Makes what was written stand by itself, so that it can be sent elsewhere: files become their content.
+    fn inline(&self, written: &mut serde_json::Value) {
+        let _ = written;
     }
 
     /// What it does, in words, for `explain` and reports: `delays the request by 80 ms`.
@@ -103,7 +199,23 @@ pub struct Kind {
 }
 
 /// Every kind of fault there is, in the order of the README's table.
-pub static KINDS: &[Kind] = &[latency::KIND, error::KIND, timeout::KIND, slow_body::KIND, abort::KIND];
+pub static KINDS: &[Kind] = &[
+    latency::KIND,
+    error::KIND,
+    timeout::KIND,
+    slow_body::KIND,
+    abort::KIND,
+    truncate::KIND,
+    corrupt::KIND,
+    malformed::KIND,
+    header::KIND,
+    body::KIND,
+    rate_limit::KIND,
+    duplicate::KIND,
+    goaway::KIND,
+    stream_reset::KIND,
+    websocket::KIND,
+];
 
 /// Builds a fault from a `[[rule.fault]]` table, its `kind` included; `owner` names the rule in messages. `None`
 /// when a problem was recorded: an unknown kind, a key that is missing, unknown or wrong.
@@ -139,26 +251,16 @@ fn known_kinds(written: &str) -> String {
     }
 }
 
-/// The table of all kinds as Markdown, for the README and the manual.
-pub fn markdown_table() -> String {
-    let mut table = String::from("| kind | parameters | what the client sees |\n|---|---|---|\n");
-    for kind in KINDS {
-        // A bar would end the cell.
-        let cell = |text: &str| text.replace('|', "\\|");
-        table.push_str(&format!("| `{}` | {} | {} |\n", kind.name, cell(kind.parameters), cell(kind.summary)));
-    }
-    table
-}
+#[cfg(test)]
+mod manual;
 
 #[cfg(test)]
 mod testing {
     //! What the tests of single faults share.
 
-    use std::cell::RefCell;
-    use std::sync::{Arc, LazyLock};
-
     use super::*;
     use crate::diagnostics::Node;
+    use std::cell::RefCell;
 
     static HEADERS: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
 
@@ -208,10 +310,19 @@ mod tests {
     }
 
     #[test]
+    fn no_row_of_the_table_is_missing() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/faults");
+        let files =
+            std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+        let rows = files.filter(|text| text.contains("pub(super) const KIND: Kind = Kind {")).count();
+        assert_eq!(rows, KINDS.len() + 1, "one for each fault, and this test");
+    }
+
+    #[test]
     fn an_unknown_kind_lists_the_known_ones_or_names_the_nearest() {
         assert!(problems_of("kind = \"latancy\"").contains("did you mean \"latency\"?"));
         let problems = problems_of("kind = \"gremlin\"");
-        assert!(problems.contains("known kinds: latency, error, timeout, slow-body, abort"), "{problems}");
+        assert!(problems.contains("known kinds: latency, error, timeout, slow-body, abort, truncate"), "{problems}");
         assert!(problems_of("delay = \"1s\"").contains("\"kind\" is missing"));
     }
 

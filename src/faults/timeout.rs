@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::abort::ends;
 use super::choice::choice;
 use super::{CloseHow, Fault, HangEnd, Kind, RequestEffect, RequestView, ResponseEffect, ResponseView, Side, Terminal};
 use crate::diagnostics::Reader;
@@ -66,9 +67,8 @@ impl Fault for Timeout {
         };
         let Some(wait) = self.wait else { return format!("stays silent{held} until the client leaves") };
         let then = match self.then {
-            HangEnd::Close(CloseHow::Close) => "closes the connection",
-            HangEnd::Close(CloseHow::Reset) => "resets the connection",
-            HangEnd::GatewayTimeout => "answers 504",
+            HangEnd::Close(how) => ends(how),
+            HangEnd::GatewayTimeout => "answers 504".to_owned(),
         };
         format!("stays silent{held} for {}, then {then}", show_duration(wait))
     }

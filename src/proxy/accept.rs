@@ -46,8 +46,13 @@ async fn shake_hands(control: &Control, tls: &ServerTls, shutdown: &mut Shutdown
 
 /// Waits until the first bytes of HTTP are there and it is known what they are; false if none come.
 async fn begins(gateway: &Gateway, control: &Control, shutdown: &mut ShutdownWatch) -> bool {
-    let first_bytes =
-        async { if control.is_secure() { control.heard().await } else { control.detect_h2().await.map(drop) } };
+    let first_bytes = async {
+        if control.is_secure() {
+            control.heard().await
+        } else {
+            control.detect_h2(gateway.limits().head_timeout).await.map(drop)
+        }
+    };
     tokio::select! {
         biased;
         first_bytes = first_bytes => first_bytes.is_ok(),

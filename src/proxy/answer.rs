@@ -7,6 +7,7 @@ use pingora::http::ResponseHeader;
 
 use super::client::{Client, Gone};
 use super::gateway::Gateway;
+use super::view;
 use super::visit::{End, Visit};
 use crate::faults::Answer;
 use crate::names;
@@ -15,22 +16,23 @@ use crate::telemetry::events::{ExchangeOutcome, Trouble};
 /// Sends a fault's answer. The connection stays usable: an unread request body is read and dropped afterwards.
 pub(super) async fn send(gateway: &Gateway, client: &mut Client, visit: &mut Visit, answer: &Answer) -> End {
     visit.outcome = ExchangeOutcome::Injected;
-    let Ok(head) = head(answer.status, &answer.headers, answer.body.len()) else { return End::Closed };
-    write(gateway, client, visit, head, answer.body.clone()).await
+    let body = match &answer.template {
+        Some(template) => Bytes::from(template.render(&view::of(client))),
+        None => answer.body.clone(),
+    };
+    let Ok(head) = head(answer.status, &answer.headers, body.len()) else { return End::Closed };
+    write(gateway, client, visit, head, body).await
 }
 
 /// Says what trouble the proxy itself has; the connection stays usable.
 pub(super) async fn trouble(gateway: &Gateway, client: &mut Client, visit: &mut Visit, trouble: Trouble) -> End {
-    visit.outcome = match trouble {
-        Trouble::BadRequest => ExchangeOutcome::BadRequest,
-        _ => ExchangeOutcome::UpstreamError,
-    };
+    visit.outcome = trouble.outcome();
     visit.trouble = Some(trouble);
     let body = trouble_body(trouble);
     let Ok(mut head) = head(trouble.status(), &HeaderMap::new(), body.len()) else { return End::Closed };
     let _ = head.insert_header(CONTENT_TYPE, "text/plain; charset=utf-8");
     let _ = head.insert_header(names::ERROR_HEADER, trouble.name());
-    if trouble == Trouble::BadRequest {
+    if visit.outcome == ExchangeOutcome::BadRequest {
         client.forbid_reuse(); // what follows on the connection may be the rest of it
     }
     write(gateway, client, visit, head, Bytes::from(body)).await
@@ -41,14 +43,17 @@ fn trouble_body(trouble: Trouble) -> String {
 }
 
 /// The answer to what could not even be read as a request: no session is there to write it.
-pub(super) fn unreadable() -> String {
-    let body = trouble_body(Trouble::BadRequest);
+pub(super) fn unreadable(trouble: Trouble) -> String {
+    let body = trouble_body(trouble);
+    let status = trouble.status();
     format!(
-        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
+        "HTTP/1.1 {} {}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
          {}: {}\r\nConnection: close\r\n\r\n{body}",
+        status.as_u16(),
+        status.canonical_reason().unwrap_or_default(),
         body.len(),
         names::ERROR_HEADER,
-        Trouble::BadRequest.name(),
+        trouble.name(),
     )
 }
 

@@ -12,7 +12,10 @@ use pingora::apps::{HttpPersistentSettings, ReusedHttpStream};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
+use tokio::sync::watch;
 
+use super::bounds::Bounds;
+use super::forwarded::Asker;
 use super::frames::{Broken, Frames};
 use super::outlet::Outlet;
 use super::wire::Control;
@@ -60,13 +63,24 @@ pub(super) struct Client {
     half_open: bool,
     /// Something of its body has been read.
     has_spoken: bool,
+    /// HTTP/1: the body goes to the connection as it is, whatever the head says of its length.
+    raw: bool,
+    /// Tells an HTTP/2 client that its connection takes no further requests.
+    goodbye: watch::Sender<bool>,
     /// What was read of it ahead of the exchange, and is yet to be heard there.
     early: VecDeque<Said>,
 }
 
 impl Client {
-    pub(super) fn new(session: ServerSession, control: Arc<Control>, shutdown: ShutdownWatch, half_open: bool) -> Self {
-        Self { session, control, shutdown, frames: None, half_open, has_spoken: false, early: VecDeque::new() }
+    pub(super) fn new(
+        session: ServerSession,
+        control: Arc<Control>,
+        shutdown: ShutdownWatch,
+        goodbye: watch::Sender<bool>,
+        half_open: bool,
+    ) -> Self {
+        let (raw, early) = (false, VecDeque::new());
+        Self { session, control, shutdown, frames: None, half_open, has_spoken: false, raw, goodbye, early }
     }
 
     /// Its request's head. Only after [`session`](Self::session) has read it.
@@ -82,6 +96,15 @@ impl Client {
     /// Its connection.
     pub(super) fn control(&self) -> &Control {
         &self.control
+    }
+
+    /// Who it is.
+    pub(super) fn asker(&self) -> Asker<'_> {
+        Asker {
+            address: self.control.peer(),
+            scheme: if self.is_secure() { "https" } else { "http" },
+            request: self.request(),
+        }
     }
 
     pub(super) fn is_h2(&self) -> bool {
@@ -114,7 +137,7 @@ impl Client {
         let mut body = Vec::new();
         while !self.session.is_body_done() && body.len() <= limit {
             let said = tokio::select! {
-                said = Inlet::Body(&mut self.session, &mut self.has_spoken).heard() => said,
+                said = Inlet::Body(&mut self.session, &mut self.has_spoken, self.control.bounds()).heard() => said,
                 () = clock::sleep_until(deadline) => return None,
             };
             match &said {
@@ -187,8 +210,24 @@ impl Client {
     pub(super) async fn send_body(&mut self, bytes: Bytes, end: bool) -> Result<(), Gone> {
         match &mut self.frames {
             Some(frames) => frames.push(bytes, end).map_err(|Broken| Gone),
+            None if self.raw => self.send_raw(&bytes),
             None => self.session.write_response_body(bytes, end).await.map_err(|_| Gone),
         }
+    }
+
+    /// HTTP/1: puts these very bytes on the connection.
+    pub(super) fn send_raw(&mut self, bytes: &[u8]) -> Result<(), Gone> {
+        self.control.put(bytes).map_err(|_| Gone)
+    }
+
+    /// HTTP/1, once the head is out: the body will not be as long as the head says. The connection ends with it.
+    pub(super) fn break_promise(&mut self) {
+        self.raw = !self.is_h2();
+    }
+
+    /// HTTP/2: tells the client that this connection takes no further requests; those under way go on.
+    pub(super) fn say_goodbye(&mut self) {
+        self.goodbye.send_replace(true);
     }
 
     /// Ends the response with trailers; HTTP/1 loses them (pingora has no writer).
@@ -227,7 +266,7 @@ impl Client {
         };
         let inlet = match want {
             Want::Body if !self.early.is_empty() => Inlet::Early(&mut self.early),
-            Want::Body => Inlet::Body(&mut self.session, &mut self.has_spoken),
+            Want::Body => Inlet::Body(&mut self.session, &mut self.has_spoken, self.control.bounds()),
             Want::Presence if !is_h2 => Inlet::Wire(&self.control, self.half_open),
             // Once the head is out, it is the outlet that hears of a reset.
             Want::Presence if matches!(outlet, Outlet::Frames(_)) => Inlet::None,
@@ -247,22 +286,45 @@ impl Client {
         }
     }
 
-    /// Ends the exchange without (the rest of) an answer: FIN or RST on HTTP/1, a reset stream on HTTP/2. What was
-    /// sent before still arrives, unless the client does not take it within `limit`.
+    /// Ends the exchange without (the rest of) an answer. What was sent before still arrives, unless the client does
+    /// not take it within `limit`.
     pub(super) async fn close(&mut self, how: CloseHow, limit: Duration) {
         let _ = self.drain(limit).await;
         if self.is_h2() {
-            tokio::task::yield_now().await; // to the connection's own task, which sends the frames
-            clock::sleep(H2_SETTLE).await;
-            return self.reset_stream(match how {
-                CloseHow::Close => h2::Reason::CANCEL,
-                CloseHow::Reset => h2::Reason::INTERNAL_ERROR,
-            });
+            return self.close_stream(how).await;
         }
         self.forbid_reuse();
         match how {
-            CloseHow::Reset => self.control.reset().await,
-            CloseHow::Close => self.control.close().await,
+            CloseHow::Reset | CloseHow::ConnectionReset => self.control.reset().await,
+            CloseHow::HalfClose => self.control.half_close(),
+            CloseHow::Close | CloseHow::ConnectionClose | CloseHow::StreamReset(_) => self.control.close().await,
+        }
+    }
+
+    async fn close_stream(&mut self, how: CloseHow) {
+        if let (CloseHow::HalfClose, Some(frames)) = (how, &mut self.frames) {
+            let _ = frames.push(Bytes::new(), true);
+            return;
+        }
+        tokio::task::yield_now().await; // to the connection's own task, which sends the frames
+        clock::sleep(H2_SETTLE).await;
+        match how {
+            CloseHow::Close => self.reset_stream(h2::Reason::CANCEL),
+            CloseHow::Reset => self.reset_stream(h2::Reason::INTERNAL_ERROR),
+            CloseHow::HalfClose => self.reset_stream(h2::Reason::NO_ERROR),
+            CloseHow::StreamReset(code) => self.reset_stream(h2::Reason::from(code)),
+            CloseHow::ConnectionClose => self.control.sever(),
+            CloseHow::ConnectionReset => {
+                self.control.reset().await;
+                self.control.sever();
+            }
+        }
+    }
+
+    /// HTTP/1, after half a close: resolves when the client has left; what it still says is dropped.
+    pub(super) async fn fall_silent(&mut self) {
+        if !self.is_h2() {
+            self.control.swallow().await;
         }
     }
 
@@ -294,11 +356,12 @@ impl Client {
 
     async fn swallow_body(&mut self, patience: Duration) -> bool {
         if self.session.is_body_done() {
-            return true;
+            return !self.control.bounds().is_misread();
         }
         let rest = async {
             loop {
                 match self.session.read_request_body().await {
+                    Ok(_) if self.control.bounds().is_misread() => return false,
                     Ok(Some(_)) => {}
                     Ok(None) => return true,
                     Err(_) => return false,
@@ -320,7 +383,7 @@ impl Client {
 /// Where the client is heard.
 pub(super) enum Inlet<'a> {
     Early(&'a mut VecDeque<Said>),
-    Body(&'a mut ServerSession, &'a mut bool),
+    Body(&'a mut ServerSession, &'a mut bool, &'a Bounds),
     Wire(&'a Control, bool),
     Stream(&'a mut ServerSession),
     None,
@@ -331,7 +394,9 @@ impl Inlet<'_> {
     pub(super) async fn heard(self) -> Said {
         match self {
             Self::Early(early) => early.pop_front().unwrap_or(Said::Left),
-            Self::Body(session, has_spoken) => match session.read_request_body().await {
+            Self::Body(session, has_spoken, bounds) => match session.read_request_body().await {
+                // What the library forgives the upstream might read in another way.
+                Ok(_) if bounds.is_misread() => Said::Nonsense,
                 Ok(Some(bytes)) => {
                     *has_spoken = true;
                     Said::Piece(bytes)

@@ -1,34 +1,36 @@
 //! A client's connection: its requests one after another (HTTP/2: beside one another), and its end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use pingora::ErrorType;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::server::ShutdownWatch;
-use pingora::{ErrorType, Result};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::accept::{self, stopped_while_quiet};
-use super::answer;
 use super::client::Client;
+use super::flood::Meter;
 use super::gateway::Gateway;
+use super::refuse;
+use super::vet;
 use super::visit::{End, Visit};
 use super::wire::Control;
 use crate::clock;
 use crate::rules::Plan;
-use crate::telemetry::events::{ExchangeEvent, ExchangeOutcome, TraceParent, Trouble};
+use crate::telemetry::events::{ExchangeEvent, TraceParent, Trouble};
 
 /// How long the rest of a request body is read and dropped after an early answer, for the sake of keep-alive.
 const SWALLOW: Duration = Duration::from_secs(5);
-/// HTTP/2: streams at once, header bytes (as much as on HTTP/1), and what a client may send ahead of a slow upstream,
-/// for a stream and for a connection.
-const H2_STREAMS: u32 = 1024;
-const H2_HEADERS: u32 = 1 << 20;
+/// HTTP/2: what a client may send ahead of a slow upstream, for a stream and for a connection.
 const H2_WINDOWS: (u32, u32) = (1 << 20, 8 << 20);
 
 /// One client connection: what pingora calls for every request on it.
@@ -37,8 +39,20 @@ pub(super) struct Connection {
     control: Arc<Control>,
     options: HttpServerOptions,
     shutdown: ShutdownWatch,
+    /// Requests so far.
+    requests: AtomicU64,
+    /// Says goodbye on HTTP/2: the streams under way end, and no further one begins.
+    farewell: watch::Sender<bool>,
     /// Whoever stops the proxy waits until it is dropped: HTTP/2's requests live in tasks of their own.
     _running: TaskTrackerToken,
+}
+
+/// Why there is no request.
+enum NoRequest {
+    /// The connection is over, and nobody is left to be told anything.
+    Over,
+    /// The client is told this.
+    Wrong(Trouble),
 }
 
 impl Connection {
@@ -51,23 +65,58 @@ impl Connection {
     ) {
         // Boxed: handshakes are large, seldom, and over when requests begin.
         let Some(control) = Box::pin(accept::open(&gateway, socket, &mut shutdown)).await else { return };
+        if control.is_framed() {
+            let limits = gateway.limits();
+            control.bounds().count_frames(Meter::new(limits.h2_resets, limits.h2_frames, clock::now()));
+        } else {
+            control.bounds().follow_messages();
+        }
         let mut options = HttpServerOptions::default();
         options.h2c = true;
         options.h2_idle_timeout = Some(gateway.keepalive());
         let wire = control.wire();
-        let connection = Arc::new(Self { gateway, control, options, shutdown: shutdown.clone(), _running: running });
-        connection.process_new(wire, &shutdown).await;
+        let farewell = watch::Sender::new(false);
+        let leaving = farewell.subscribe();
+        let connection = Arc::new(Self {
+            gateway,
+            control: control.clone(),
+            options,
+            shutdown: shutdown.clone(),
+            requests: AtomicU64::new(0),
+            farewell,
+            _running: running,
+        });
+        tokio::select! {
+            biased;
+            _ = connection.process_new(wire, &leaving) => {}
+            () = control.severed() => {}
+            () = connection.say_farewell_when_stopped(shutdown) => {}
+        }
+        if connection.control.bounds().is_flooded() {
+            tracing::warn!(
+                proxy = connection.gateway.name(),
+                "an HTTP/2 connection was cut: too many empty frames or resets"
+            );
+            refuse::tell(&connection.gateway, Some(&connection.control), Trouble::Flood, None);
+        }
+    }
+
+    /// Never resolves: the connection ends by itself when it has been told.
+    async fn say_farewell_when_stopped(&self, mut shutdown: ShutdownWatch) {
+        let _ = shutdown.wait_for(|stop| *stop).await;
+        self.farewell.send_replace(true);
+        std::future::pending().await
     }
 
     /// Waits for the next request; false when the connection is over.
     async fn await_request(&self, client: &mut Client) -> bool {
-        match self.read_request(client.session()).await {
-            Some(Ok(true)) => {}
-            Some(Err(error)) if !is_departure(error.etype()) => {
-                self.reject().await;
+        match self.read_request(client).await {
+            Ok(()) => {}
+            Err(NoRequest::Over) => return false,
+            Err(NoRequest::Wrong(trouble)) => {
+                refuse::reject(&self.gateway, &self.control, trouble).await;
                 return false;
             }
-            _ => return false,
         }
         self.gateway.observer().request_received(self.gateway.name());
         if let ServerSession::H1(session) = client.session() {
@@ -76,58 +125,64 @@ impl Connection {
             // Interim answers are not for HTTP/1.0 (RFC 9110 section 15.2).
             session.set_ignore_info_resp(session.req_header().version == http::Version::HTTP_10);
             session.set_read_timeout(None); // the exchange has its own, which knows whose turn it is
+            self.control.bounds().understood(&session.get_headers_raw_bytes(), vet::framing(session.req_header()));
+        }
+        let requests = self.requests.fetch_add(1, Relaxed) + 1;
+        if self.gateway.limits().requests.is_some_and(|most| requests >= most.get()) {
+            client.forbid_reuse();
+            self.farewell.send_replace(true);
         }
         true
     }
 
-    /// Reads a head; `None` when the connection was idle for too long, or when the proxy stops: then it is not waited
-    /// for unless a request has begun.
-    async fn read_request(&self, session: &mut ServerSession) -> Option<Result<bool>> {
+    /// Reads a head. It is waited for as long as a connection may be idle, and from its first byte on as long as a
+    /// head may take; when the proxy stops, only if it has begun.
+    async fn read_request(&self, client: &mut Client) -> Result<(), NoRequest> {
+        let limits = self.gateway.limits();
+        let (bounds, before) = (self.control.bounds(), self.control.received());
+        if !client.is_h2() {
+            bounds.read_at_most(before.saturating_add(limits.head_size.into()));
+        }
+        let session = client.session();
         session.set_keepalive(Some(0)); // without a limit of pingora's: this is ours
         let mut shutdown = self.shutdown.clone();
-        let before = self.control.received();
-        let (mut heard, mut stopping) = (before, false);
+        let mut deadline = clock::now() + self.gateway.keepalive();
+        let (mut begun, mut stopping) = (false, false);
+        let has_begun = || self.control.received() > before;
         let mut watchdog = self.control.borrow_watchdog();
         let mut read = std::pin::pin!(session.read_request());
         let read = loop {
-            let has_said_more_than = |so_far| self.control.received() > so_far;
             tokio::select! {
                 biased;
                 read = &mut read => break Some(read),
+                () = at_last(has_begun), if !begun => {
+                    begun = true;
+                    deadline = clock::now() + limits.head_timeout;
+                }
                 () = stopped_while_quiet(&mut shutdown, &self.control), if !stopping => {
                     stopping = true;
-                    if !has_said_more_than(before) { break None }
+                    if !begun { break None }
                 }
-                () = watchdog.bark(clock::now() + self.gateway.keepalive()) => if !has_said_more_than(heard) { break None },
+                () = watchdog.bark(deadline) => break None,
             }
-            heard = self.control.received();
         };
         self.control.return_watchdog(watchdog);
-        read
+        bounds.read_at_most(u64::MAX);
+        // The last read may have gone beyond the bound, and met the library's own.
+        let is_too_large = bounds.is_met() || self.control.received() - before >= limits.head_size.into();
+        match read {
+            Some(Ok(true)) => Ok(()),
+            None if begun => Err(NoRequest::Wrong(Trouble::HeadTimeout)),
+            Some(Err(_)) if is_too_large => Err(NoRequest::Wrong(Trouble::HeadTooLarge)),
+            Some(Err(error)) if !is_departure(error.etype()) => Err(NoRequest::Wrong(Trouble::BadRequest)),
+            _ => Err(NoRequest::Over),
+        }
     }
+}
 
-    /// Answers what could not be read as a request.
-    async fn reject(&self) {
-        self.gateway.observer().request_received(self.gateway.name());
-        let _ = self.control.put(answer::unreadable().as_bytes());
-        let _ = self.control.nudge();
-        self.control.close().await;
-        self.gateway.observer().exchange(&ExchangeEvent {
-            proxy: self.gateway.name(),
-            route: "",
-            method: "",
-            target: "",
-            status: Some(400),
-            outcome: ExchangeOutcome::BadRequest,
-            trouble: Some(Trouble::BadRequest),
-            duration: Duration::ZERO,
-            upstream: None,
-            injected: Duration::ZERO,
-            trace: None,
-            marks: "",
-            bytes: self.control.take_bytes(),
-        });
-    }
+/// Resolves when something is so; looked at whenever the task wakes, so put it behind what wakes it.
+async fn at_last(so: impl Fn() -> bool) {
+    std::future::poll_fn(|_| if so() { Poll::Ready(()) } else { Poll::Pending }).await
 }
 
 /// The client left before its request was complete, which is nothing to answer.
@@ -139,7 +194,8 @@ fn is_departure(error: &ErrorType) -> bool {
 impl HttpServerApp for Connection {
     async fn process_new_http(self: &Arc<Self>, session: ServerSession, _: &ShutdownWatch) -> Option<ReusedHttpStream> {
         let half_open = self.gateway.waits_on_half_close();
-        let mut client = Client::new(session, self.control.clone(), self.shutdown.clone(), half_open);
+        let mut client =
+            Client::new(session, self.control.clone(), self.shutdown.clone(), self.farewell.clone(), half_open);
         if !self.await_request(&mut client).await {
             return None;
         }
@@ -162,9 +218,10 @@ impl HttpServerApp for Connection {
 
     fn h2_options(&self) -> Option<H2Options> {
         let mut options = H2Options::default();
+        let limits = self.gateway.limits();
         options
-            .max_concurrent_streams(H2_STREAMS)
-            .max_header_list_size(H2_HEADERS)
+            .max_concurrent_streams(limits.h2_streams)
+            .max_header_list_size(limits.head_size)
             .initial_window_size(H2_WINDOWS.0)
             .initial_connection_window_size(H2_WINDOWS.1);
         Some(options)

@@ -8,7 +8,7 @@ use super::gateway::Gateway;
 use super::visit::{End, Visit};
 use crate::clock;
 use crate::faults::compose::Asked;
-use crate::faults::{Answer, HangEnd, Terminal};
+use crate::faults::{Answer, CloseHow, HangEnd, Terminal};
 use crate::telemetry::events::ExchangeOutcome;
 
 /// How a wait ended.
@@ -45,44 +45,68 @@ pub(super) async fn suffer(
         }
     }
     for (source, terminal) in terminals {
-        if visit.plan.is_released(source.hit) {
+        if visit.plan.is_released(source.hit) || !means_anything(terminal, client) {
             continue;
         }
         visit.acts(*source);
-        match terminal {
-            Terminal::Answer(answer) => {
-                return Next::Ended(answer::send(gateway, client, visit, answer).await);
-            }
-            Terminal::Close(how) => {
-                visit.outcome = ExchangeOutcome::Injected;
-                client.close(*how, gateway.patience()).await;
-                return Next::Ended(End::Closed);
-            }
-            Terminal::Hang { wait: time, then } => match wait(client, visit, source.hit, *time).await {
-                Waited::ClientGone => return Next::Ended(visit.departs()),
-                Waited::Elapsed => return Next::Ended(end_hang(gateway, client, visit, *then).await),
-                Waited::Released => {}
-            },
+        if let Next::Ended(end) = end(gateway, client, visit, source.hit, terminal).await {
+            return Next::Ended(end);
         }
     }
     Next::Proceed
 }
 
-async fn end_hang(gateway: &Gateway, client: &mut Client, visit: &mut Visit, then: HangEnd) -> End {
+/// Whether there is such a thing in the client's protocol; else the fault is skipped.
+fn means_anything(terminal: &Terminal, client: &Client) -> bool {
+    match terminal {
+        Terminal::Close(how) => client.is_h2() || how.is_for_http1(),
+        Terminal::Raw { h2, .. } => !client.is_h2() || h2.is_some(),
+        Terminal::Answer(_) | Terminal::Hang { .. } => true,
+    }
+}
+
+/// Brings about the end that was asked for; a released hang is none.
+async fn end(gateway: &Gateway, client: &mut Client, visit: &mut Visit, hit: usize, terminal: &Terminal) -> Next {
+    Next::Ended(match terminal {
+        Terminal::Answer(answer) => answer::send(gateway, client, visit, answer).await,
+        Terminal::Close(how) => close(gateway, client, visit, hit, *how).await,
+        Terminal::Hang { wait: time, then } => match wait(client, visit, hit, *time).await {
+            Waited::ClientGone => visit.departs(),
+            Waited::Released => return Next::Proceed,
+            Waited::Elapsed => match then {
+                HangEnd::Close(how) => close(gateway, client, visit, hit, *how).await,
+                HangEnd::GatewayTimeout => answer::send(gateway, client, visit, &gateway_timeout()).await,
+            },
+        },
+        Terminal::Raw { bytes, h2 } => match h2.filter(|_| client.is_h2()) {
+            Some(code) => close(gateway, client, visit, hit, CloseHow::StreamReset(code)).await,
+            None => {
+                let _ = client.send_raw(bytes);
+                close(gateway, client, visit, hit, CloseHow::Close).await
+            }
+        },
+    })
+}
+
+/// Ends the exchange as a fault asked. Half a close lasts until the client leaves or the fault is released.
+pub(super) async fn close(gateway: &Gateway, client: &mut Client, visit: &mut Visit, hit: usize, how: CloseHow) -> End {
     visit.outcome = ExchangeOutcome::Injected;
-    match then {
-        HangEnd::Close(how) => {
-            client.close(how, gateway.patience()).await;
-            End::Closed
+    client.close(how, gateway.patience()).await;
+    if how == CloseHow::HalfClose && !client.is_h2() {
+        tokio::select! {
+            () = client.fall_silent() => {}
+            () = visit.plan.released(hit) => {}
         }
-        HangEnd::GatewayTimeout => {
-            let answer = Answer {
-                status: http::StatusCode::GATEWAY_TIMEOUT,
-                headers: http::HeaderMap::new(),
-                body: bytes::Bytes::new(),
-            };
-            answer::send(gateway, client, visit, &answer).await
-        }
+    }
+    End::Closed
+}
+
+fn gateway_timeout() -> Answer {
+    Answer {
+        status: http::StatusCode::GATEWAY_TIMEOUT,
+        headers: http::HeaderMap::new(),
+        body: bytes::Bytes::new(),
+        template: None,
     }
 }
 

@@ -11,8 +11,8 @@ use super::exchange::{self, Exchanged};
 use super::pool::{Pool, Wanted};
 use super::router::Router;
 use super::visit::{End, Visit};
-use super::{answer, body, view};
-use crate::config::{HalfClose, ProxyConfig};
+use super::{answer, body, upload, vet, view};
+use crate::config::{Forwarded, HalfClose, Limits, ProxyConfig};
 use crate::faults::RequestView;
 use crate::rules::{Plan, RuleSet, Store};
 use crate::telemetry::events::{Observer, Trouble};
@@ -76,6 +76,16 @@ impl Gateway {
         self.config.timeouts.keepalive
     }
 
+    /// How much a client may ask.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.config.limits
+    }
+
+    /// Whether the upstream is told who asked.
+    pub(super) fn forwarded(&self) -> Forwarded {
+        self.config.forwarded
+    }
+
     /// How long a peer may be stuck before what it should have read is given up.
     pub(super) fn patience(&self) -> Duration {
         self.config.timeouts.write
@@ -122,20 +132,48 @@ impl Gateway {
     }
 
     /// Serves one request whose head has been read.
-    pub(super) async fn serve(&self, client: &mut Client, visit: &mut Visit) -> End {
+    pub(super) async fn serve(self: &Arc<Self>, client: &mut Client, visit: &mut Visit) -> End {
         // A tunnel to anywhere is not what a reverse proxy is for.
         if client.request().method == http::Method::CONNECT {
             return answer::trouble(self, client, visit, Trouble::BadRequest).await;
         }
+        // What could be read in two ways goes no further: the upstream might take the other one.
+        let misread = client.control().bounds().is_misread();
+        if let Err(trouble) =
+            if misread { Err(Trouble::BadRequest) } else { vet::check(client.request(), self.limits()) }
+        {
+            return answer::trouble(self, client, visit, trouble).await;
+        }
         // Faults of the request side come first: the upstream must not see a request that they stop.
-        if !visit.plan.is_empty() {
-            let course = visit.plan.request_course(&view::of(client));
-            let next = Box::pin(enforce::suffer(self, client, visit, &course.delays, &course.terminals)).await;
-            if let Next::Ended(end) = next {
-                return end;
-            }
+        if !visit.plan.is_empty()
+            && let Next::Ended(end) = Box::pin(self.suffer(client, visit)).await
+        {
+            return end;
         }
         self.forward(client, visit).await
+    }
+
+    /// The faults of the request side, up to what befalls the request on its way.
+    async fn suffer(self: &Arc<Self>, client: &mut Client, visit: &mut Visit) -> Next {
+        let course = visit.plan.request_course(&view::of(client));
+        for (source, ()) in &course.goaways {
+            if client.is_h2() && !visit.plan.is_released(source.hit) {
+                visit.acts(*source);
+                client.say_goodbye();
+            }
+        }
+        let next = enforce::suffer(self, client, visit, &course.delays, &course.terminals).await;
+        if let Next::Ended(end) = next {
+            return Next::Ended(end);
+        }
+        if course.edits.is_empty() && course.copies.is_empty() && course.body.is_empty() {
+            return Next::Proceed;
+        }
+        match upload::prepare(self, client, visit, course).await {
+            Ok(upload) => visit.upload = Some(Box::new(upload)),
+            Err(end) => return Next::Ended(end),
+        }
+        Next::Proceed
     }
 
     /// Asks the upstream; once more on a fresh connection, if the first one had been closed meanwhile.

@@ -125,9 +125,24 @@ impl Link {
 
     /// Sends a piece of the request's body. Never waits: see [`is_full`](Self::is_full).
     pub(super) async fn send_body(&mut self, bytes: Bytes) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(()); // as a chunk it would be the last one
+        }
         match &mut self.way {
             Way::H1 { .. } => self.session.write_request_body(bytes, false).await,
             Way::H2 { frames, .. } => push(frames, bytes, false),
+        }
+    }
+
+    /// Sends the last piece of the request's body.
+    pub(super) async fn send_last(&mut self, bytes: Bytes) -> Result<()> {
+        match &mut self.way {
+            Way::H1 { .. } if bytes.is_empty() => self.end_body().await,
+            Way::H1 { .. } => {
+                self.session.write_request_body(bytes, false).await?;
+                self.end_body().await
+            }
+            Way::H2 { frames, .. } => push(frames, bytes, true),
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,17 +17,21 @@ use super::connection::Connection;
 use super::gateway::Gateway;
 use super::listen;
 use super::pool::{Pool, SWEEP_EVERY};
+use super::refuse;
 use super::router::Router;
 use super::shard::Shards;
-use super::upstream::{RESOLVE_EVERY, Upstream};
+use super::upstream::{RESOLVE_EVERY, RESOLVE_SOON, Upstream};
+use super::wire::Control;
 use crate::clock;
 use crate::config::ProxyConfig;
 use crate::rules::Store;
-use crate::telemetry::events::Observer;
+use crate::telemetry::events::{Observer, Trouble};
 use crate::tls::ServerTls;
 
 /// After an accept that failed for want of descriptors, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How many clients are told at once that they are one too many.
+const TURNED_AWAY: usize = 256;
 
 /// What every proxy of a process shares.
 #[derive(Clone)]
@@ -59,13 +63,26 @@ pub struct Draining {
 }
 
 /// Everything of one proxy that still runs.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Running {
     /// Connections, and the requests on them.
     tasks: TaskTracker,
     connections: Arc<AtomicUsize>,
+    /// Clients that are being told that they are one too many.
+    turning_away: Arc<Semaphore>,
     /// Ends it all at once.
     cut: CancellationToken,
+}
+
+impl Default for Running {
+    fn default() -> Self {
+        Self {
+            tasks: TaskTracker::default(),
+            connections: Arc::default(),
+            turning_away: Arc::new(Semaphore::new(TURNED_AWAY)),
+            cut: CancellationToken::default(),
+        }
+    }
 }
 
 impl Proxy {
@@ -147,7 +164,7 @@ impl Proxy {
 impl Draining {
     /// Lets requests under way end within `limit`, then closes what is left: the number of connections cut.
     pub async fn wait(self, limit: Duration) -> usize {
-        let Running { tasks, connections, cut } = &self.running;
+        let Running { tasks, connections, cut, .. } = &self.running;
         tasks.close();
         tokio::select! {
             () = tasks.wait() => {}
@@ -171,7 +188,7 @@ async fn resolve(upstream: Arc<Upstream>, mut stopped: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             () = told_to_stop(&mut stopped) => return,
-            () = clock::sleep(RESOLVE_EVERY) => upstream.resolve().await,
+            () = clock::sleep(if upstream.is_known() { RESOLVE_EVERY } else { RESOLVE_SOON }) => upstream.resolve().await,
         }
     }
 }
@@ -232,7 +249,9 @@ impl Accepting {
     }
 
     fn serve(&self, socket: TcpStream) {
-        let open = Open::new(self.gateway.clone(), self.running.connections.clone());
+        let Some(open) = Open::new(self.gateway.clone(), self.running.connections.clone()) else {
+            return self.turn_away(socket);
+        };
         let (gateway, cut, stopped) = (self.gateway.clone(), self.running.cut.clone(), self.stopped.clone());
         let requests = self.running.tasks.token();
         self.running.tasks.spawn(async move {
@@ -245,6 +264,25 @@ impl Accepting {
     }
 }
 
+impl Accepting {
+    /// Tells a client that is one too many so; when many are being told, the next ones are closed without a word.
+    fn turn_away(&self, socket: TcpStream) {
+        let gateway = self.gateway.clone();
+        // A handshake would cost more than what it would tell.
+        let is_secure = gateway.tls().is_some();
+        let turn = self.running.turning_away.clone().try_acquire_owned().ok().filter(|_| !is_secure);
+        let Some(turn) = turn else {
+            return refuse::tell(&gateway, None, Trouble::TooManyConnections, None);
+        };
+        let cut = self.running.cut.clone();
+        self.running.tasks.spawn(async move {
+            let _turn = turn;
+            let control = Control::new(socket);
+            cut.run_until_cancelled(refuse::turn_away(&gateway, &control)).await;
+        });
+    }
+}
+
 /// Counts a connection for as long as it is open.
 struct Open {
     gateway: Arc<Gateway>,
@@ -252,16 +290,20 @@ struct Open {
 }
 
 impl Open {
-    fn new(gateway: Arc<Gateway>, count: Arc<AtomicUsize>) -> Self {
+    /// `None` if there are as many already as the proxy may have.
+    fn new(gateway: Arc<Gateway>, count: Arc<AtomicUsize>) -> Option<Self> {
+        if count.fetch_add(1, Relaxed) >= gateway.limits().connections {
+            count.fetch_sub(1, Relaxed);
+            return None;
+        }
         gateway.observer().connections(gateway.name(), 1);
-        count.fetch_add(1, Relaxed);
-        Self { gateway, count }
+        Some(Self { gateway, count })
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.gateway.observer().connections(self.gateway.name(), -1);
         self.count.fetch_sub(1, Relaxed);
+        self.gateway.observer().connections(self.gateway.name(), -1);
     }
 }

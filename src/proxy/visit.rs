@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use pingora::http::ResponseHeader;
 
+use super::upload::Upload;
 use crate::clock::Instant;
 use crate::faults::compose::Source;
 use crate::names;
@@ -29,6 +30,8 @@ pub(super) struct Visit {
     pub(super) outcome: ExchangeOutcome,
     /// The proxy's own trouble.
     pub(super) trouble: Option<Trouble>,
+    /// What befalls the request on its way up, if anything.
+    pub(super) upload: Option<Box<Upload>>,
     /// `rule/kind` of each fault that acted, in order, comma-separated.
     pub(super) marks: String,
 }
@@ -53,6 +56,7 @@ impl Visit {
             status: None,
             outcome: ExchangeOutcome::Forwarded,
             trouble: None,
+            upload: None,
             marks: String::new(),
         }
     }

@@ -28,9 +28,11 @@ use pingora::protocols::SocketDigest;
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 use self::cipher::Cipher;
 pub(super) use self::cipher::reason as tls_reason;
+use super::bounds::Bounds;
 use super::watchdog::Watchdog;
 use crate::clock;
 
@@ -59,10 +61,13 @@ pub(super) struct Control {
     doomed: AtomicBool,
     /// HTTP/2: writes go straight to the socket and wait for it.
     framed: AtomicBool,
+    severed: Notify,
     received: AtomicU64,
     sent: AtomicU64,
     /// What of `received` and `sent` has been told.
     told: (AtomicU64, AtomicU64),
+    /// How much is listened to.
+    bounds: Bounds,
     digest: Arc<SocketDigest>,
     /// Whose address the other end has.
     peer: Option<IpAddr>,
@@ -100,11 +105,18 @@ impl Control {
             pile: Mutex::new(Pile { out: BytesMut::new(), cipher }),
             doomed: AtomicBool::new(false),
             framed: AtomicBool::new(false),
+            severed: Notify::new(),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             told: Default::default(),
+            bounds: Bounds::default(),
             watchdog: Mutex::default(),
         })
+    }
+
+    /// How much of what the peer sends is listened to.
+    pub(super) fn bounds(&self) -> &Bounds {
+        &self.bounds
     }
 
     /// The connection as pingora's IO. One at a time: two would read each other's bytes.
@@ -129,6 +141,11 @@ impl Control {
 
     fn pile(&self) -> MutexGuard<'_, Pile> {
         self.pile.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// HTTP/2 is spoken, as the first bytes or the handshake said.
+    pub(super) fn is_framed(&self) -> bool {
+        self.framed.load(Relaxed)
     }
 
     /// From here on HTTP/2 is spoken, whatever the first bytes or the handshake said.
@@ -285,16 +302,21 @@ impl Control {
     }
 
     /// Waits for the first bytes and says whether they are HTTP/2's; nothing is read. Stops at the first byte that
-    /// differs, so that an HTTP/1 request shorter than the preface is not waited for.
+    /// differs, so that an HTTP/1 request shorter than the preface is not waited for; one that begins like it has
+    /// this long to go on.
     ///
     /// # Errors
-    /// When the peer leaves without a word.
-    pub(super) async fn detect_h2(&self) -> io::Result<bool> {
+    /// When the peer leaves without a word, or stops in the middle of its first.
+    pub(super) async fn detect_h2(&self, limit: Duration) -> io::Result<bool> {
         let mut start = [0; H2_PREFACE.len()];
+        let mut begun = None;
         loop {
             let n = self.socket.peek(&mut start).await?;
             if n == 0 {
                 return Err(ErrorKind::UnexpectedEof.into());
+            }
+            if begun.get_or_insert_with(clock::now).elapsed() > limit {
+                return Err(ErrorKind::TimedOut.into());
             }
             let framed = start[..n] == H2_PREFACE[..n];
             if !framed || n == H2_PREFACE.len() {
@@ -309,22 +331,39 @@ impl Control {
     /// Closes with a FIN that stays one: says goodbye, then swallows what the peer still sends, for a while. What
     /// waits in the buffer is lost.
     pub(super) async fn close(&self) {
-        self.farewell();
-        let _ = SockRef::from(&self.socket).shutdown(std::net::Shutdown::Write);
-        let swallow = async {
-            let mut sink = vec![0; 8192]; // on the heap: it would make every request's future as large
-            while self.socket.readable().await.is_ok() {
-                match self.socket.try_read(&mut sink) {
-                    Ok(0) => break,
-                    Err(error) if error.kind() != ErrorKind::WouldBlock => break,
-                    _ => {}
-                }
-            }
-        };
+        self.half_close();
         tokio::select! {
-            () = swallow => {}
+            () = self.swallow() => {}
             () = clock::sleep(LINGER) => {}
         }
+    }
+
+    /// Says goodbye; the peer may go on.
+    pub(super) fn half_close(&self) {
+        self.farewell();
+        let _ = SockRef::from(&self.socket).shutdown(std::net::Shutdown::Write);
+    }
+
+    /// Reads and drops what the peer says, until it leaves.
+    pub(super) async fn swallow(&self) {
+        let mut sink = vec![0; 8192]; // on the heap: it would make every request's future as large
+        while self.socket.readable().await.is_ok() {
+            match self.socket.try_read(&mut sink) {
+                Ok(0) => break,
+                Err(error) if error.kind() != ErrorKind::WouldBlock => break,
+                _ => {}
+            }
+        }
+    }
+
+    /// Ends the connection with everything on it, as soon as whoever serves it hears of it.
+    pub(super) fn sever(&self) {
+        self.severed.notify_one();
+    }
+
+    /// Resolves when the connection is to end at once.
+    pub(super) async fn severed(&self) {
+        self.severed.notified().await;
     }
 
     /// Makes the close that follows a RST: once what was written has arrived, the socket is set to drop instead of

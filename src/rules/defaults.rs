@@ -49,7 +49,7 @@ impl<'a> Defaults<'a> {
                 top.complain_at(wanted.line, format!("rule: defaults: there are no defaults \"{name}\""), Some(&cure));
             }
         }
-        Cow::Owned(Node { line: rule.line, value: Value::Table(table) })
+        Cow::Owned(Node { line: rule.line, set: rule.set.clone(), value: Value::Table(table) })
     }
 }
 

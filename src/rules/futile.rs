@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method};
 
 use super::check::problem;
 use super::matcher::Conditions;
@@ -82,8 +82,9 @@ impl Winners {
         let mut winners: HashMap<String, Vec<usize>> = HashMap::new();
         for (at, rule) in rules.iter().enumerate() {
             let unlimited = rule.limits.is_none() && rule.lease.is_none() && rule.exclude.is_empty();
+            let certain = rule.faults.iter().all(|spec| spec.fault.is_certain());
             let at_all_times = rule.schedule == Schedule::default() && !rule.awaits_response();
-            if unlimited && at_all_times && rule.enabled && rule.trigger == Trigger::default() {
+            if unlimited && certain && at_all_times && rule.enabled && rule.trigger == Trigger::default() {
                 winners.entry(match_text(rule)).or_default().push(at);
             }
         }
@@ -128,8 +129,8 @@ fn reaches(other: &RuleSpec, rule: &RuleSpec) -> bool {
 fn wins(rules: [&RuleSpec; 2], loser: usize) -> bool {
     let headers = HeaderMap::new();
     let request = RequestView::of(&Method::GET, "/", &headers);
-    let response = ResponseView { status: StatusCode::OK, headers: &headers };
-    odds(&rules, &request, &response).shares.get(loser).is_some_and(|shares| shares.iter().all(|share| *share == 0.0))
+    let shares = odds(&rules, &request, &ResponseView::typical()).shares;
+    shares.get(loser).is_some_and(|shares| shares.iter().all(|share| *share == 0.0))
 }
 
 #[cfg(test)]

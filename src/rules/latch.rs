@@ -1,10 +1,13 @@
 //! The memory of `off`: a small file, so that what was turned off stays off through a restart.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+/// No state file is longer.
+const LONGEST: u64 = 4096;
 
 /// What the file says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -18,7 +21,7 @@ struct Memory {
 /// The file is there but cannot be read or understood. Whether the latch was engaged is then unknown: tell the user,
 /// and go on with the latch in memory only.
 pub fn read(path: &Path) -> Result<bool, LatchError> {
-    let text = match fs::read(path) {
+    let text = match read_small(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(source) => return Err(LatchError::Read { path: path.to_owned(), source }),
@@ -28,31 +31,72 @@ pub fn read(path: &Path) -> Result<bool, LatchError> {
     Ok(memory.off)
 }
 
+/// A device can be read for ever, and a file of ours is short.
+fn read_small(path: &Path) -> io::Result<Vec<u8>> {
+    fs::metadata(path)?;
+    regular(path)?;
+    let mut text = Vec::new();
+    File::open(path)?.take(LONGEST).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// A device or a folder must not be put aside for a file of ours.
+fn regular(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(there) if !there.is_file() => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "it is there and is not a regular file"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Finds out whether [`write`] would work, without changing what is remembered: on the day when everything has to be
+/// turned off it is too late.
+///
+/// # Errors
+/// The file could not be written.
+pub fn probe(path: &Path) -> Result<(), LatchError> {
+    let tried = regular(path).and_then(|()| write_aside(path, &text(true))).and_then(fs::remove_file);
+    tried.map_err(|source| LatchError::Write { path: path.to_owned(), source })
+}
+
 /// Remembers whether everything is off. The file is written whole or not at all, and is on the disk afterwards.
 ///
 /// # Errors
 /// It cannot be written; what it said before still stands there.
 pub fn write(path: &Path, off: bool) -> Result<(), LatchError> {
-    write_whole(path, &serde_json::to_vec(&Memory { off }).unwrap_or_default())
-        .map_err(|source| LatchError::Write { path: path.to_owned(), source })
+    let written = regular(path).and_then(|()| write_aside(path, &text(off))).and_then(|aside| {
+        let renamed = fs::rename(&aside, path);
+        if renamed.is_err() {
+            // Best effort: the error that counts is the one that is returned.
+            let _ = fs::remove_file(&aside);
+        }
+        renamed
+    });
+    written.map_err(|source| LatchError::Write { path: path.to_owned(), source })
 }
 
-fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
+fn text(off: bool) -> Vec<u8> {
+    serde_json::to_vec(&Memory { off }).unwrap_or_default()
+}
+
+/// Writes a file beside this one, to be put in its place; it is on the disk afterwards.
+fn write_aside(path: &Path, text: &[u8]) -> io::Result<PathBuf> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     // Beside the file, for a rename does not cross file systems; with our id, for two instances may share a folder.
     name.push(format!(".{}.tmp", std::process::id()));
     let aside = path.with_file_name(name);
-    let written = (|| {
-        let mut file = File::create(&aside)?;
+    let written = File::create(&aside).and_then(|mut file| {
         file.write_all(text)?;
-        file.sync_all()?;
-        fs::rename(&aside, path)
-    })();
-    if written.is_err() {
-        // Best effort: the error that counts is the one that is returned.
-        let _ = fs::remove_file(&aside);
+        file.sync_all()
+    });
+    match written {
+        Ok(()) => Ok(aside),
+        Err(error) => {
+            let _ = fs::remove_file(&aside);
+            Err(error)
+        }
     }
-    written
 }
 
 /// Why the latch cannot be kept on the disk.
@@ -109,6 +153,25 @@ mod tests {
             assert!(matches!(read(&path), Err(LatchError::Malformed { .. })), "{text}");
         }
         assert!(matches!(read(folder.path()), Err(LatchError::Read { .. })));
+    }
+
+    #[test]
+    fn whether_it_can_be_written_is_known_beforehand_and_asking_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        probe(&path).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        write(&path, true).unwrap();
+        probe(&path).unwrap();
+        assert!(read(&path).unwrap());
+        assert!(probe(folder.path()).is_err() && probe(Path::new("/nowhere/at/all/state")).is_err());
+        assert!(probe(Path::new("/dev/full")).unwrap_err().to_string().contains("regular file"));
+        assert!(write(Path::new("/dev/full"), true).unwrap_err().to_string().contains("regular file"));
+    }
+
+    #[test]
+    fn a_device_is_not_read_for_ever() {
+        assert!(matches!(read(Path::new("/dev/zero")), Err(LatchError::Read { .. })));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! How often each fault of several rules acts in the end, by the law of composition.
 
 use crate::dice::Dice;
-use crate::faults::compose::{self, RequestCourse, ResponseCourse, Source};
+use crate::faults::compose::{self, Source};
 use crate::faults::{RequestEffect, RequestView, ResponseEffect, ResponseView};
 
 use super::spec::RuleSpec;
@@ -81,7 +81,7 @@ impl Odds {
         };
         let request = compose::request_course(effects().map(|(source, (effect, _))| (source, effect.clone())));
         let response = compose::response_course(effects().map(|(source, (_, effect))| (source, effect.clone())));
-        let acting = acting(&request, &response);
+        let acting = compose::acting(&request, &response);
         if acting.is_empty() {
             self.untouched += weight;
         }
@@ -89,24 +89,6 @@ impl Odds {
             self.shares[hit][fault] += weight;
         }
     }
-}
-
-/// Who acts when a request takes its course to the end.
-fn acting(request: &RequestCourse, response: &ResponseCourse) -> Vec<Source> {
-    let mut acting: Vec<Source> = request.delays.iter().map(|(source, _)| *source).collect();
-    if let Some((source, _)) = request.terminals.first() {
-        acting.push(*source);
-        return acting;
-    }
-    acting.extend(response.delays.iter().map(|(source, _)| *source));
-    if let Some((source, _)) = response.terminals.first() {
-        acting.push(*source);
-        return acting;
-    }
-    acting.extend(response.rates.first().map(|(source, _)| *source));
-    acting.extend(response.cuts.first().map(|(source, _)| *source));
-    acting.dedup();
-    acting
 }
 
 /// Of those that would hit by themselves the ones whose partners hit too, and theirs.
@@ -128,8 +110,6 @@ fn coupled(asked: &[Asked], by_itself: Vec<bool>) -> Vec<bool> {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, StatusCode};
-
     use super::super::testing::{Request, rules};
     use super::*;
 
@@ -141,9 +121,7 @@ mod tests {
             format!("[[rule]]\nname = \"r{n}\"\ntrigger = {{ probability = {probability} }}\n{faults}")
         });
         let rules = rules(&toml.collect::<String>());
-        let headers = HeaderMap::new();
-        let response = ResponseView { status: StatusCode::OK, headers: &headers };
-        odds(&rules.iter().collect::<Vec<_>>(), &Request::get("/").view(), &response)
+        odds(&rules.iter().collect::<Vec<_>>(), &Request::get("/").view(), &ResponseView::typical())
     }
 
     const ERROR: &str = "kind = \"error\"; status = 503";

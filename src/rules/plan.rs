@@ -12,8 +12,10 @@ use super::draw::{Chance, Drawn};
 use super::set::Rule;
 use super::state::Unacted;
 use super::strength;
+use crate::clock;
 use crate::faults::compose::{self, RequestCourse, ResponseCourse, Source};
-use crate::faults::{RequestView, ResponseView};
+use crate::faults::memory::Memory;
+use crate::faults::{MessageEffect, MessageView, RequestView, ResponseView, Side};
 
 /// The hits of one request, in composition order. Nothing is allocated while there is none.
 ///
@@ -123,10 +125,13 @@ impl Plan {
         self.decide_couples();
     }
 
-    /// What the request will suffer before the upstream is contacted. Settled hits ask for nothing.
+    /// What the request will suffer before the upstream is contacted. Settled hits ask for nothing. Asked once: faults
+    /// that remember count it.
     pub fn request_course(&self, request: &RequestView<'_>) -> RequestCourse {
+        let now = clock::now();
         compose::request_course(self.asked().map(|(source, hit, drawn)| {
-            let effect = hit.fault(source).on_request(request, drawn.dice.of_fault(source.fault));
+            let (dice, memory) = (drawn.dice.of_fault(source.fault), hit.memory_of(source));
+            let effect = hit.fault(source).on_request_knowing(request, dice, memory, now);
             (source, strength::of_request(effect, drawn.strength))
         }))
     }
@@ -134,10 +139,22 @@ impl Plan {
     /// What the response will suffer. Rules that look at the answer decide now; settled hits ask for nothing.
     pub fn response_course(&mut self, response: &ResponseView<'_>) -> ResponseCourse {
         self.decide_by(response);
+        let now = clock::now();
         compose::response_course(self.asked().map(|(source, hit, drawn)| {
-            let effect = hit.fault(source).on_response(response, drawn.dice.of_fault(source.fault));
+            let (dice, memory) = (drawn.dice.of_fault(source.fault), hit.memory_of(source));
+            let effect = hit.fault(source).on_response_knowing(response, dice, memory, now);
             (source, strength::of_response(effect, drawn.strength))
         }))
+    }
+
+    /// What a fault does to a WebSocket message; nothing if its hit is settled. Both directions draw apart.
+    pub fn message_effect(&self, source: Source, message: &MessageView) -> MessageEffect {
+        let Some((hit, drawn)) = self.hits.get(source.hit).and_then(|hit| Some((hit, hit.drawn()?))) else {
+            return MessageEffect::default();
+        };
+        let side = if message.side == Side::Request { 0 } else { 1 };
+        let dice = drawn.dice.of_fault(source.fault).of_part(2 * message.number + side);
+        hit.fault(source).on_message(message, dice)
     }
 
     fn asked(&self) -> impl Iterator<Item = (Source, &Hit, Drawn)> {
@@ -258,6 +275,10 @@ impl Hit {
             let drawn = put_off.chance.draw(&self.rule, n);
             self.stage = drawn.map_or(Stage::Passed, Stage::Open);
         }
+    }
+
+    fn memory_of(&self, source: Source) -> &Memory {
+        &self.rule.state.memories[source.fault]
     }
 
     fn is_released(&self) -> bool {

@@ -71,7 +71,11 @@ fn read_rule(mut reader: Reader<'_>, node: &Node) -> Option<RuleSpec> {
     vain::complain(&reader, &matching, &schedule, &faults);
     let origin = Origin { file: reader.file().into(), line: reader.line() };
     reader.finish();
-    let json = node.to_json();
+    let mut json = node.to_json();
+    // What goes to another process must stand by itself.
+    for (spec, written) in faults.iter().zip(json["fault"].as_array_mut().into_iter().flatten()) {
+        spec.fault.inline(written);
+    }
     Some(RuleSpec {
         name: name?,
         groups,
@@ -265,7 +269,7 @@ r.toml:16: rule "twice": match: header: x-z = "~[" is not a regular expression: 
 r.toml:16: rule "twice": match: query: q is not valid (expected a text in quotes, a list of such, true, false or { not = .. })
 r.toml:17: rule "twice": unknown key "shedule" (did you mean "schedule"?)
 r.toml:23: rule "twice": trigger: probability = "140%" is not valid (expected a share from 0 to 1 such as 0.25 or "25%")
-r.toml:25: rule "twice": fault: kind: there is no "gremlin" (known kinds: latency, error, timeout, slow-body, abort)
+r.toml:25: rule "twice": fault: kind: there is no "gremlin" (known kinds: latency, error, timeout, slow-body, abort, truncate, corrupt, malformed, header, body, rate-limit, duplicate, goaway, stream-reset, websocket)
 r.toml:21: rule "twice": has the name of the rule of line 14 (names are unique within a layer)"#;
         let (problems, expected) = (problems.lines().collect::<Vec<_>>(), expected.lines().collect::<Vec<_>>());
         for (problem, expected) in problems.iter().zip(&expected) {

@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn statuses_are_one_a_hundred_or_a_range() {
-        let read = |value| Statuses::read(&Node { line: None, value }).map(|range| (range.from, range.to));
+        let read = |value| Statuses::read(&Node { line: None, set: None, value }).map(|range| (range.from, range.to));
         let text = |text: &str| read(Value::Text(text.to_owned()));
         assert_eq!(read(Value::Integer(503)), Some((503, 503)));
         assert_eq!((text("503"), text("5xx"), text("500-504")), (Some((503, 503)), Some((500, 599)), Some((500, 504))));

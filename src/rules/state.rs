@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use super::limit::{Limits, Used};
 use crate::clock::Instant;
+use crate::faults::memory::Memory;
 
 /// The release of one rule name in one layer, over all versions of its content.
 ///
@@ -92,6 +93,8 @@ pub(super) struct State {
     pub(super) hits: Ends,
     /// Each fault of the rule.
     pub(super) faults: Box<[Ends]>,
+    /// What each fault of the rule remembers.
+    pub(super) memories: Box<[Memory]>,
 }
 
 impl State {
@@ -106,6 +109,7 @@ impl State {
             last_matched: AtomicU64::new(0),
             hits: Ends::default(),
             faults: (0..faults).map(|_| Ends::default()).collect(),
+            memories: (0..faults).map(|_| Memory::default()).collect(),
         }
     }
 

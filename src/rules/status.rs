@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use serde::Serialize;
 
 use super::book::Entry;
@@ -54,6 +55,9 @@ pub struct FaultStatus {
     pub does: String,
     /// Since the rule's content is what it is; what came before the fault's own decision is the rule's.
     pub counts: Counts,
+    /// Figures of the fault's own, such as who came back too early; since the rule's content is what it is.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub figures: IndexMap<&'static str, u64>,
 }
 
 /// The figures of one rule name and one kind of fault over the whole life of the store: over all layers, versions and
@@ -110,6 +114,7 @@ pub(super) fn of(layer: &Layer, entry: &Entry, (born, now): (Instant, Instant), 
                 kind: fault.kind,
                 does: fault.fault.describe(),
                 counts: state.counts_of([at]),
+                figures: fault.fault.figures(&state.memories[at]).into_iter().collect(),
             })
             .collect(),
         origin: spec.origin.to_string(),

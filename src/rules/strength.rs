@@ -3,10 +3,11 @@
 use crate::faults::{RequestEffect, ResponseEffect};
 use crate::units::ByteRate;
 
-/// The effect with its delay at this strength, from 0 (none) to 1 (as it is).
+/// The effect with its delay and the slowness of its body at this strength, from 0 (none) to 1 (as it is).
 pub(super) fn of_request(mut effect: RequestEffect, strength: f64) -> RequestEffect {
     if strength < 1.0 {
         effect.delay = effect.delay.mul_f64(strength.max(0.0));
+        effect.body.rate = effect.body.rate.and_then(|rate| ByteRate::new(rate.per_second() / strength));
     }
     effect
 }
@@ -31,7 +32,8 @@ mod tests {
     #[test]
     fn half_the_strength_is_half_the_delay_and_twice_the_rate() {
         let body = BodyEffect { rate: ByteRate::new(1_000.0), ..BodyEffect::default() };
-        let effect = || ResponseEffect { delay: Duration::from_millis(80), body, ..ResponseEffect::default() };
+        let effect =
+            || ResponseEffect { delay: Duration::from_millis(80), body: body.clone(), ..ResponseEffect::default() };
         let half = of_response(effect(), 0.5);
         assert_eq!((half.delay, half.body.rate), (Duration::from_millis(40), ByteRate::new(2_000.0)));
         assert_eq!(of_response(effect(), 1.0), effect());

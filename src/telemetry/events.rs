@@ -8,7 +8,7 @@ use std::time::Duration;
 pub enum ExchangeOutcome {
     /// The upstream's response was passed on to its end, delayed or slowed perhaps.
     Forwarded,
-    /// A fault answered, cut or closed.
+    /// A fault answered, put another body or status in place of the upstream's, cut or closed.
     Injected,
     /// The upstream failed: refused, reset, malformed, timed out.
     UpstreamError,
@@ -16,12 +16,14 @@ pub enum ExchangeOutcome {
     ClientGone,
     /// The request could not be read.
     BadRequest,
+    /// The client wanted more than `[proxy.limits]` allow, before there was a request.
+    Refused,
 }
 
 impl ExchangeOutcome {
     /// All outcomes.
-    pub const ALL: [Self; 5] =
-        [Self::Forwarded, Self::Injected, Self::UpstreamError, Self::ClientGone, Self::BadRequest];
+    pub const ALL: [Self; 6] =
+        [Self::Forwarded, Self::Injected, Self::UpstreamError, Self::ClientGone, Self::BadRequest, Self::Refused];
 
     /// The label's value.
     pub fn name(self) -> &'static str {
@@ -31,6 +33,7 @@ impl ExchangeOutcome {
             Self::UpstreamError => "upstream_error",
             Self::ClientGone => "client_gone",
             Self::BadRequest => "bad_request",
+            Self::Refused => "refused",
         }
     }
 }
@@ -54,11 +57,19 @@ pub enum Trouble {
     UpstreamTls,
     /// The client's request is not HTTP that can be forwarded.
     BadRequest,
+    /// The head of the client's request is longer than allowed, or has more fields.
+    HeadTooLarge,
+    /// The client did not finish the head of its request in time.
+    HeadTimeout,
+    /// The client's connection is one more than allowed.
+    TooManyConnections,
+    /// The client resets streams, or sends frames that carry nothing, faster than allowed. Its connection is cut.
+    Flood,
 }
 
 impl Trouble {
     /// All troubles.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::UpstreamUnresolved,
         Self::UpstreamRefused,
         Self::UpstreamConnectTimeout,
@@ -67,6 +78,10 @@ impl Trouble {
         Self::UpstreamTimeout,
         Self::UpstreamTls,
         Self::BadRequest,
+        Self::HeadTooLarge,
+        Self::HeadTimeout,
+        Self::TooManyConnections,
+        Self::Flood,
     ];
 
     /// The header's value.
@@ -80,14 +95,30 @@ impl Trouble {
             Self::UpstreamTimeout => "upstream-timeout",
             Self::UpstreamTls => "upstream-tls",
             Self::BadRequest => "bad-request",
+            Self::HeadTooLarge => "head-too-large",
+            Self::HeadTimeout => "head-timeout",
+            Self::TooManyConnections => "too-many-connections",
+            Self::Flood => "flood",
         }
     }
 
-    /// The status it is answered with.
+    /// How an exchange ends that ends with it.
+    pub fn outcome(self) -> ExchangeOutcome {
+        match self {
+            Self::BadRequest | Self::HeadTooLarge | Self::HeadTimeout => ExchangeOutcome::BadRequest,
+            Self::TooManyConnections | Self::Flood => ExchangeOutcome::Refused,
+            _ => ExchangeOutcome::UpstreamError,
+        }
+    }
+
+    /// The status it is answered with, where it is answered at all.
     pub fn status(self) -> http::StatusCode {
         match self {
             Self::UpstreamConnectTimeout | Self::UpstreamTimeout => http::StatusCode::GATEWAY_TIMEOUT,
             Self::BadRequest => http::StatusCode::BAD_REQUEST,
+            Self::HeadTooLarge => http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::HeadTimeout => http::StatusCode::REQUEST_TIMEOUT,
+            Self::TooManyConnections | Self::Flood => http::StatusCode::SERVICE_UNAVAILABLE,
             _ => http::StatusCode::BAD_GATEWAY,
         }
     }

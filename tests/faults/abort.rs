@@ -6,6 +6,7 @@ use brownout::telemetry::events::ExchangeOutcome;
 use bytes::Bytes;
 
 use super::*;
+use crate::over_h2;
 use crate::support::h2::{Client as H2Client, Origin as H2Origin, block_on, get, response, send_all};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -160,4 +161,90 @@ fn on_http_2_the_stream_is_reset_and_the_others_are_undisturbed() {
             });
         }
     }
+}
+
+#[test]
+fn after_a_time_it_ends_whether_or_not_data_flows() {
+    for flowing in [false, true] {
+        let (origin, bench) = aborting("how = \"close\"\nat = \"body\"\nafter = \"200ms\"");
+        let mut client = bench.say(GET);
+        let up = origin.answer("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+        let mut writer = up.socket.try_clone().unwrap();
+        std::thread::scope(|scope| {
+            let started = std::time::Instant::now();
+            // Ends with an error when the proxy closes.
+            scope.spawn(move || while flowing && std::io::Write::write_all(&mut writer, &[7; 10_000]).is_ok() {});
+            assert_eq!(field(&client.read_head(), "x-brownout").as_deref(), Some("cut/abort"));
+            let (bytes, ended) = client.read_to_end();
+            assert!(ended.is_ok() && bytes.is_empty() != flowing, "{} bytes, {ended:?}", bytes.len());
+            assert!(started.elapsed().as_millis() >= 200);
+        });
+        assert_eq!(bench.ledger.only().outcome, ExchangeOutcome::Injected);
+        assert_eq!((bench.active(), bench.counts().injected), (0, 1));
+    }
+}
+
+#[test]
+fn a_response_that_ends_before_its_time_ends_as_it_would() {
+    let (origin, bench) = aborting("at = \"body\"\nafter = \"1h\"");
+    let mut client = bench.say(GET);
+    let mut up = origin.answer(ok("hello"));
+    assert_eq!(client.read_message().1, "hello");
+    client.send(GET);
+    up.read_head();
+    assert_eq!((bench.ledger.only().outcome, bench.counts().skipped), (ExchangeOutcome::Forwarded, 1));
+}
+
+#[test]
+fn a_tunnel_is_cut_after_its_time_too() {
+    let (origin, bench) = aborting("at = \"body\"\nafter = \"100ms\"");
+    let mut client = bench.say("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    let mut up = origin.answer("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n");
+    client.read_head();
+    client.send("ping");
+    assert_eq!(up.read_exact(4), b"ping");
+    ends(&mut client, "reset", b"");
+    up.await_end();
+}
+
+#[test]
+fn half_a_close_is_a_fin_from_a_peer_that_still_listens() {
+    for at in ["request", "headers", "body"] {
+        let (origin, bench) = aborting(&format!("how = \"half-close\"\nat = \"{at}\""));
+        let mut client = bench.say(GET);
+        let _up = (at != "request").then(|| origin.answer(ok("hello")));
+        if at == "body" {
+            client.read_head();
+        }
+        ends(&mut client, "close", b"");
+        // A closed peer would answer the first of these with a RST, and the second would fail.
+        for _ in 0..20 {
+            client.send(vec![7; 100_000]);
+        }
+        assert_eq!(bench.active(), 1, "it lasts until the client leaves");
+        drop(client);
+        bench.ledger.only();
+        bench.ledger.settled();
+        assert_eq!((bench.active(), bench.counts().injected), (0, 1));
+    }
+}
+
+#[test]
+fn half_a_close_ends_when_it_is_released() {
+    let (_origin, bench) = aborting("how = \"half-close\"");
+    let mut client = bench.say(GET);
+    ends(&mut client, "close", b"");
+    bench.rules.off();
+    bench.ledger.only();
+    assert_eq!(bench.active(), 0);
+}
+
+#[test]
+fn on_http_2_half_a_close_ends_the_stream_without_a_reset() {
+    block_on(async {
+        let mut at =
+            over_h2::Setting::new("kind = \"abort\"\nhow = \"half-close\"\nat = \"body\"\nafter_bytes = 4").await;
+        let (_, ended) = at.ask(get("/"), response(200), b"0123456789").await;
+        assert_eq!(ended.unwrap().0, b"0123");
+    });
 }

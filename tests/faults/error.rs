@@ -178,3 +178,69 @@ fn on_http_2_the_answer_comes_and_the_connection_goes_on() {
         assert_eq!(bench.active(), 0);
     });
 }
+
+#[test]
+fn a_template_says_what_the_request_was_in_json_that_holds() {
+    let origin = Origin::new();
+    let bench = Bench::new(origin.address);
+    bench.rules(&rule(
+        "r",
+        "kind = \"error\"\nstatus = 404\ncontent_type = \"application/json\"\ntemplate = true\n\
+         body = '{\"no\": \"{{method}} {{path}}\", \"user\": \"{{header.x-user}}\"}'",
+    ));
+    let mut client = bench.say("GET /a/b?c HTTP/1.1\r\nHost: a\r\nX-User: o\"brien\r\n\r\n");
+    let (head, body) = client.read_message();
+    assert_eq!(field(&head, "content-type").as_deref(), Some("application/json"));
+    assert_eq!(body, r#"{"no": "GET /a/b", "user": "o\"brien"}"#);
+}
+
+#[test]
+fn a_grpc_failure_is_trailers_only_or_comes_after_the_upstream_s_messages() {
+    block_on(async {
+        use crate::over_h2::{Setting, answer};
+        let fault = "kind = \"error\"\ngrpc_status = \"UNAVAILABLE\"\ngrpc_message = \"later\"";
+        let at = Setting::new(fault).await;
+        let failed = at.client.get("/pkg.Service/Method").await.unwrap();
+        assert_eq!((failed.status().as_u16(), failed.headers()["grpc-status"].as_bytes()), (200, &b"14"[..]));
+        assert_eq!(failed.headers()["grpc-message"], "later");
+        assert!(failed.into_body().is_end_stream(), "nothing follows the head");
+        let mut at = Setting::new(&format!("{fault}\ngrpc_in = \"trailers\"")).await;
+        let (head, ended) = at.ask(get("/"), answer(200, &[("content-type", "application/grpc")]), b"message").await;
+        let (body, trailers) = ended.unwrap();
+        assert_eq!((body, head["x-brownout"].as_bytes()), (b"message".to_vec(), &b"r/error"[..]));
+        assert_eq!(trailers.unwrap()["grpc-status"], "14");
+        at.bench.ledger.only();
+        assert_eq!((at.bench.counts().injected, at.bench.active()), (1, 0));
+    });
+}
+
+#[test]
+fn trailers_that_the_upstream_sends_are_overruled() {
+    block_on(async {
+        use crate::over_h2::Setting;
+        use crate::support::h2::response;
+        let mut at = Setting::new("kind = \"error\"\ngrpc_status = 13\ngrpc_in = \"trailers\"").await;
+        let (answer, _) = at.client.start(get("/"), true).await;
+        let mut stream = at.origin.asked().await.1.send_response(response(200), false).unwrap();
+        stream.send_data(Bytes::from_static(b"message"), false).unwrap();
+        let sent = [("grpc-status", "0"), ("x-cost", "7")];
+        stream
+            .send_trailers(sent.into_iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).collect())
+            .unwrap();
+        let (body, trailers) = read_all(answer.await.unwrap().into_body()).await.unwrap();
+        let trailers = trailers.unwrap();
+        assert_eq!((body.as_slice(), trailers["grpc-status"].as_bytes()), (&b"message"[..], &b"13"[..]));
+        assert_eq!(trailers["x-cost"], "7");
+    });
+}
+
+#[test]
+fn trailers_are_skipped_where_the_client_has_none() {
+    let origin = Origin::answering(|_| ok("fine"));
+    let bench = Bench::new(origin.address);
+    bench.rules(&rule("r", "kind = \"error\"\ngrpc_status = 13\ngrpc_in = \"trailers\""));
+    let (head, body) = bench.say("GET / HTTP/1.1\r\nHost: a\r\n\r\n").read_message();
+    assert_eq!((body.as_str(), field(&head, "x-brownout")), ("fine", None));
+    bench.ledger.only();
+    assert_eq!(bench.counts().skipped, 1);
+}

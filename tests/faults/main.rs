@@ -5,15 +5,27 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod over_h2;
+
 mod abort;
 mod asked;
+mod body;
 mod compose;
+mod corrupt;
+mod duplicate;
 mod error;
+mod h2_signals;
+mod header;
 mod latency;
+mod malformed;
+mod rate_limit;
 mod release;
 mod slow_body;
+mod slow_upload;
 mod swap;
 mod timeout;
 mod tls;
+mod truncate;
+mod websocket;
 
 use support::*;

@@ -51,7 +51,7 @@ fn a_half_closed_client_is_hung_on_with_if_so_configured() {
     let mut client = bench.say(GET);
     client.finish_sending();
     assert!(client.read_head().starts_with("HTTP/1.1 504 "));
-    assert_eq!(bench.ledger.only().outcome, ExchangeOutcome::Injected); // over, so that it is not counted below
+    bench.ledger.only(); // told before the next one begins
     bench.rules(&rule("mute", "kind = \"timeout\""));
     let mut client = bench.say(GET);
     client.finish_sending();

@@ -160,12 +160,3 @@ fn a_head_that_takes_its_time_is_waited_for() {
     }
     assert_eq!(client.read_message().1, "hi");
 }
-
-#[test]
-fn a_head_that_stops_half_way_is_given_up() {
-    let origin = Origin::new();
-    let bench = Bench::also(origin.address, "keepalive_timeout = \"100ms\"");
-    let mut client = bench.say("GET / HTT");
-    client.expect_end();
-    assert!(origin.try_accept().is_none());
-}

@@ -26,8 +26,13 @@ fn answered(answer: impl AsRef<[u8]>, end: &str) -> String {
 
 /// Sends a request that is refused, and gives the status.
 fn refused(request: impl AsRef<[u8]>) -> String {
+    refused_by("", request)
+}
+
+/// As above, by a proxy that is configured so.
+fn refused_by(lines: &str, request: impl AsRef<[u8]>) -> String {
     let origin = Origin::new();
-    let bench = Bench::new(origin.address);
+    let bench = Bench::also(origin.address, lines);
     let head = bench.say(request).read_head();
     assert!(origin.try_accept().is_none());
     head.split(' ').nth(1).unwrap().to_owned()
@@ -76,7 +81,8 @@ fn of_two_framings_the_length_is_dropped() {
 #[test]
 fn targets_that_are_no_uris_are_refused() {
     for target in [&b"/<"[..], b"/>", b"/`", b"/\xff", &[b'/'; 70_000]] {
-        assert_eq!(refused([b"GET ", target, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat()), "400");
+        let request = [b"GET ", target, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
+        assert_eq!(refused_by("limits = { head_size = \"1MiB\" }", request), "400");
     }
 }
 
@@ -91,7 +97,8 @@ fn more_than_256_headers_are_refused() {
 #[test]
 fn more_than_a_megabyte_of_headers_is_refused() {
     let value = "x".repeat(1 << 20);
-    assert_eq!(refused(format!("GET / HTTP/1.1\r\nHost: a\r\nX: {value}")), "400");
+    let most = "limits = { head_size = \"1MiB\" }";
+    assert_eq!(refused_by(most, format!("GET / HTTP/1.1\r\nHost: a\r\nX: {value}")), "431");
     assert!(answered(format!("HTTP/1.1 200 OK\r\nX: {value}"), "\r\n").starts_with("HTTP/1.1 502 "));
 }
 

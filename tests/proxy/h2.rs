@@ -228,7 +228,8 @@ fn large_headers_pass_on_http_2() {
         let mut options = h2::server::Builder::new();
         options.max_header_list_size(1 << 20);
         let mut origin = Origin::with(options).await;
-        let bench = Bench::h2c(origin.address);
+        let bench =
+            Bench::with(&format!("upstream = \"h2c://{}\"\nlimits = {{ head_size = \"1MiB\" }}", origin.address));
         let client = Client::with(bench.h2, h2::client::Builder::new().max_header_list_size(1 << 20)).await;
         for size in [64 * 1024, 256 * 1024] {
             let value = "x".repeat(size);

@@ -5,7 +5,7 @@ use super::*;
 /// Sends a request and gives what the origin was asked, byte for byte.
 fn asked(request: &str) -> String {
     let origin = Origin::new();
-    let bench = Bench::new(origin.address);
+    let bench = Bench::also(origin.address, "limits = { head_size = \"1MiB\" }");
     let _client = bench.say(latin1_bytes(request));
     origin.accept().read_until(request.rsplit("\r\n").next().filter(|body| !body.is_empty()).unwrap_or("\r\n\r\n"))
 }

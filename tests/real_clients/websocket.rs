@@ -58,7 +58,7 @@ async fn serve(tls: bool) -> SocketAddr {
     address
 }
 
-async fn connect(down: bool, up: bool) -> (Socket, Bench) {
+async fn connect(down: bool, up: bool, rules: &str) -> (Socket, Bench) {
     let (address, certs) = (serve(up).await, Certs::new());
     let mut lines = match up {
         true => format!("upstream = \"https://{address}\"\n{}", certs.upstream_tls()),
@@ -68,6 +68,7 @@ async fn connect(down: bool, up: bool) -> (Socket, Bench) {
         lines += &certs.tls();
     }
     let bench = Bench::with(&lines);
+    bench.rules(rules);
     let io: Box<dyn Io> = match down {
         true => Box::new(https::shake_hands(bench.address, client(&WORLD.authority.pem, &["http/1.1"])).await.unwrap()),
         false => Box::new(TcpStream::connect(bench.address).await.unwrap()),
@@ -78,7 +79,7 @@ async fn connect(down: bool, up: bool) -> (Socket, Bench) {
 fn over_every_passage<F: Future<Output = ()>>(test: impl Fn(Socket, Arc<Ledger>) -> F) {
     block_on(async {
         for (down, up) in [(false, false), (true, false), (false, true), (true, true)] {
-            let (socket, bench) = connect(down, up).await;
+            let (socket, bench) = connect(down, up, "").await;
             test(socket, bench.ledger.clone()).await;
         }
     });
@@ -127,5 +128,26 @@ fn a_server_that_hangs_up_is_not_passed_off_as_one_that_closes() {
             Some(Ok(message)) => panic!("{message:?}"),
         }
         assert_eq!(ledger.only().status, Some(101));
+    });
+}
+
+#[test]
+fn what_befalls_messages_is_understood_over_every_passage() {
+    block_on(async {
+        for (down, up) in [(false, false), (true, false), (false, true), (true, true)] {
+            let fault = "kind = \"websocket\"\ndelay = \"30ms\"\nclose = 1013\nreason = \"later\"\nclose_after = 2\n\
+                         direction = \"request\"";
+            let (mut socket, bench) = connect(down, up, &rule("r", fault)).await;
+            for size in [5, 100_000] {
+                let message = Message::Binary(Bytes::from(noise(size)));
+                socket.send(message.clone()).await.unwrap();
+                assert!(socket.next().await.unwrap().unwrap() == message, "{size} bytes");
+            }
+            socket.send(Message::text("one too many")).await.unwrap();
+            let Message::Close(Some(frame)) = socket.next().await.unwrap().unwrap() else { panic!("no close") };
+            assert_eq!((u16::from(frame.code), frame.reason.as_str()), (1013, "later"));
+            assert_eq!(bench.ledger.only().marks, "r/websocket");
+            assert_eq!((bench.counts().injected, bench.active()), (1, 0));
+        }
     });
 }

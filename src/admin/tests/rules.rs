@@ -86,6 +86,28 @@ async fn of_two_writers_that_read_the_same_state_one_is_refused() {
 }
 
 #[tokio::test]
+async fn many_writers_that_read_before_they_write_lose_nothing() {
+    let instance = Instance::start().await;
+    let writer = |name: String| {
+        let instance = &instance;
+        async move {
+            loop {
+                let read = instance.get(PATH).await;
+                let tag = format!("If-Match: {}", read.header("etag").unwrap());
+                let mut rules: Vec<_> = read.json::<wire::Rules>().rules.into_iter().map(|rule| rule.rule).collect();
+                rules.push(rule(&name));
+                match instance.send("PUT", PATH, &tag, &json!({ "rule": rules })).await.status {
+                    200 => return,
+                    status => assert_eq!(status, 412),
+                }
+            }
+        }
+    };
+    futures_util::future::join_all((0..12).map(|n| writer(format!("rule-{n}")))).await;
+    assert_eq!(instance.client.rules().await.unwrap().rules.len(), 12);
+}
+
+#[tokio::test]
 async fn the_tag_is_that_of_layer_api_alone() {
     let instance = Instance::start().await;
     instance.send("PUT", PATH, "", &json!({ "rule": [rule("b")] })).await;

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use self::progress::{Exported, Metered, Terminal};
 use self::stage::Stage;
-use super::{Failure, Outcome, output};
+use super::{Failure, Outcome, output, targets};
 use crate::clock;
 use crate::diagnostics::Problems;
 use crate::experiment::runner::{self, Finished, Means};
@@ -127,7 +127,7 @@ pub fn run(args: Args) -> Outcome {
         )));
     };
     let experiment = Experiment::load(file, &args.sets)?;
-    let target = resolve(&experiment, &args.allow_targets)?;
+    let target = resolve(&experiment, &targets::allowed(&args.allow_targets)?)?;
     let inconclusive = match args.inconclusive {
         Inconclusive::Say => WhenInconclusive::Say,
         Inconclusive::Pass => WhenInconclusive::Pass,

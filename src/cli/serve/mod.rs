@@ -85,7 +85,7 @@ async fn serve(config: Config, args: Args) -> Outcome {
         ceilings: config.safety.ceilings(),
         listen,
         token: config.admin.token.clone(),
-        names: Vec::new(),
+        names: config.admin.hosts.clone(),
     };
     let api = Api::new(setup);
     proxies.tell(api.clone());
@@ -93,7 +93,7 @@ async fn serve(config: Config, args: Args) -> Outcome {
     let sweeper = tokio::spawn(sweep(api));
     ready.set(true);
 
-    let signal = steer(&mut signals, &mut files, &mut proxies, &latch).await;
+    let signal = steer(&mut signals, &mut files, &mut proxies, &latch, &ready).await;
     tracing::info!(exit_code = signal, "asked to stop: draining");
     ready.set(false);
     let code = tokio::select! {
@@ -108,7 +108,7 @@ async fn serve(config: Config, args: Args) -> Outcome {
 }
 
 /// Obeys signals and files until asked to end; the exit code of a process that ends by that signal.
-async fn steer(signals: &mut Signals, files: &mut Files, proxies: &mut Proxies, latch: &Latch) -> u8 {
+async fn steer(signals: &mut Signals, files: &mut Files, proxies: &mut Proxies, latch: &Latch, ready: &Ready) -> u8 {
     loop {
         tokio::select! {
             signal = signals.next() => match signal {
@@ -120,6 +120,7 @@ async fn steer(signals: &mut Signals, files: &mut Files, proxies: &mut Proxies, 
             },
             () = files.changed() => files.reload(proxies).await,
         }
+        ready.set(proxies.all_listen());
     }
 }
 

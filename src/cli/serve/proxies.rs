@@ -17,17 +17,25 @@ pub(super) struct Proxies {
     around: Surroundings,
     drain: Duration,
     running: BTreeMap<String, Proxy>,
+    /// The last reconciliation left none out.
+    complete: bool,
     api: Option<Arc<Api>>,
 }
 
 impl Proxies {
     /// Starts every proxy of the configuration and prints where it listens.
     pub(super) async fn start(config: &Config, around: Surroundings) -> Result<Self, Failure> {
-        let mut proxies = Self { around, drain: config.drain.limit, running: BTreeMap::new(), api: None };
+        let mut proxies =
+            Self { around, drain: config.drain.limit, running: BTreeMap::new(), complete: true, api: None };
         for proxy in &config.proxies {
             proxies.add(proxy.clone()).await?;
         }
         Ok(proxies)
+    }
+
+    /// Whether every proxy of the configuration listens.
+    pub(super) fn all_listen(&self) -> bool {
+        self.complete
     }
 
     /// Keeps the API told of what is running.
@@ -68,6 +76,7 @@ impl Proxies {
             }
         }
         self.publish();
+        self.complete = failures.is_empty();
         failures
     }
 

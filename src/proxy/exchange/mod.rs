@@ -4,14 +4,21 @@
 //! once and leaves by itself ([`Outlet`](super::outlet::Outlet)), so no direction ever waits for the other. What
 //! holds a fast sender back is that nobody listens to it while the other side is full.
 
+mod flow;
 mod request;
 mod response;
+mod rewrite;
+mod talk;
+
+use std::pin::Pin;
+use std::task::Poll;
 
 use pingora::Error as PingoraError;
 use pingora::protocols::http::HttpTask;
 
 use super::client::{Client, Inlet, Said, Want};
-use super::drip::Drip;
+use super::drip::Due;
+use super::enforce;
 use super::frames::Broken;
 use super::gateway::Gateway;
 use super::headers::Audience;
@@ -19,8 +26,13 @@ use super::link::{self, Link, Source};
 use super::visit::{End, Visit};
 use super::watchdog::Watchdog;
 use crate::clock::{self, Instant};
-use crate::faults::CloseHow;
+use crate::faults::compose::Source as Who;
+use crate::faults::{CloseHow, Side};
 use crate::telemetry::events::{ExchangeOutcome, Trouble};
+use flow::{Flow, reached};
+use response::Course;
+use rewrite::Held;
+use talk::Talk;
 
 /// What came of an attempt on one upstream connection.
 pub(super) enum Exchanged {
@@ -47,9 +59,9 @@ impl Step {
 /// One event of the loop.
 enum Event {
     Upstream(pingora::Result<HttpTask>),
-    /// The next piece of a shaped body is due.
-    Due,
-    /// The rule that shapes the body is released.
+    /// Something that faults ask for is due.
+    Due(Deed),
+    /// A rule that holds something back is released.
     Released,
     Client(Said),
     /// The client takes what it is sent, or no longer does.
@@ -60,6 +72,22 @@ enum Event {
     Silence,
 }
 
+/// What is due at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    /// The next piece of the response's body.
+    Down,
+    /// The next piece of the request's body.
+    Up,
+    /// The end of the response, whatever has been sent of it.
+    End,
+    /// The next message of a WebSocket, in either direction.
+    TalkDown,
+    TalkUp,
+}
+
+const NO_DEED: (Due, Deed) = (Due::Never, Deed::End);
+
 /// One attempt.
 struct Exchange<'a> {
     gateway: &'a Gateway,
@@ -67,9 +95,18 @@ struct Exchange<'a> {
     visit: &'a mut Visit,
     link: &'a mut Link,
     audience: Audience,
-    drip: Drip,
-    /// When the piece that waits in the drip is due; `None`: at once.
-    due: Option<Instant>,
+    /// The response's body on its way through its faults.
+    down: Flow,
+    /// The request's.
+    up: Flow,
+    /// What else befalls the response, once its head has come.
+    course: Option<Box<Course>>,
+    /// A response that is held back until all of it is known.
+    held: Option<Box<Held>>,
+    /// A WebSocket whose messages faults look at.
+    talk: Option<Box<Talk>>,
+    /// The rest of the upstream's response is of no interest: its connection cannot be used again.
+    abandoned: bool,
     /// All of the client's body has been read.
     request_done: bool,
     /// The upstream takes what it is sent.
@@ -91,6 +128,7 @@ pub(super) async fn run(gateway: &Gateway, client: &mut Client, visit: &mut Visi
     let now = clock::now();
     let audience = Audience::of(client.request());
     let request_done = client.is_request_done();
+    let up = request::flow(visit, request_done);
     let watchdog = client.control().borrow_watchdog();
     let mut exchange = Exchange {
         gateway,
@@ -98,8 +136,12 @@ pub(super) async fn run(gateway: &Gateway, client: &mut Client, visit: &mut Visi
         visit,
         link: &mut link,
         audience,
-        drip: Drip::default(),
-        due: None,
+        down: Flow::default(),
+        up,
+        course: None,
+        held: None,
+        talk: None,
+        abandoned: false,
         request_done,
         forwarding: true,
         body_taken: false,
@@ -113,7 +155,7 @@ pub(super) async fn run(gateway: &Gateway, client: &mut Client, visit: &mut Visi
     let exchanged = exchange.run().await;
     exchange.client.control().return_watchdog(exchange.watchdog);
     let complete = exchange.response_done && exchange.request_done;
-    let clean = complete && exchange.forwarding && !exchange.upgraded;
+    let clean = complete && exchange.forwarding && !exchange.upgraded && !exchange.abandoned;
     gateway.pool().put_back(link, clean).await;
     exchanged
 }
@@ -127,8 +169,11 @@ impl Exchange<'_> {
             let step = match self.next_event().await {
                 Event::Upstream(Ok(task)) => self.on_task(task).await,
                 Event::Upstream(Err(error)) => self.on_upstream_error(&error).await,
-                Event::Due => self.on_due().await,
-                Event::Released => self.on_release(),
+                Event::Due(Deed::Down) => self.on_due().await,
+                Event::Due(Deed::Up) => self.on_upload_due().await,
+                Event::Due(Deed::End) => self.on_deadline().await,
+                Event::Due(deed @ (Deed::TalkDown | Deed::TalkUp)) => self.on_talk_due(deed).await,
+                Event::Released => self.on_release().await,
                 Event::Client(said) => self.on_client(said).await,
                 Event::ClientMoved(moved) => self.on_client_moved(moved),
                 Event::UpstreamMoved(moved) => self.on_upstream_moved(moved),
@@ -146,8 +191,10 @@ impl Exchange<'_> {
     /// The response is out, and the upstream has all that it will get of the request; of a tunnel, that the upstream
     /// has ended it.
     fn is_over(&self) -> bool {
-        let request_out = self.upgraded || !self.forwarding || (self.request_done && !self.link.is_holding());
-        self.response_done && !self.drip.is_waiting() && !self.client.is_holding() && request_out
+        let up_out = self.request_done && !self.up.is_waiting() && !self.link.is_holding();
+        let request_out = self.upgraded || !self.forwarding || up_out;
+        let down_out = !self.down.is_waiting() && self.held.is_none() && !self.client.is_holding();
+        self.response_done && down_out && request_out
     }
 
     /// The upstream has not taken all it was sent.
@@ -157,27 +204,53 @@ impl Exchange<'_> {
 
     async fn next_event(&mut self) -> Event {
         let (deadline, timed) = (self.deadline(), self.is_timed());
-        let waiting = self.drip.is_waiting();
+        let waiting = self.down.is_waiting();
         let client_full = self.client.is_full();
-        let want = match self.request_done || (self.forwarding && self.link.is_full()) {
-            true => Want::Presence,
-            false => Want::Body,
-        };
-        let throttle = self.drip.rate().filter(|_| waiting).map(|source| self.visit.plan.released(source.hit));
-        let throttled = throttle.is_some();
+        let is_full = |side| self.talk.as_ref().is_some_and(|talk| talk.is_full(side));
+        let (talk_up_full, talk_down_full) = (is_full(Side::Request), is_full(Side::Response));
+        let up_full = talk_up_full || (self.forwarding && (self.link.is_full() || self.up.is_waiting()));
+        let want = if self.request_done || up_full { Want::Presence } else { Want::Body };
+        let (due, deed) = self.next_deed(client_full);
+        let holders = self.holders().map(|hit| hit.map(|hit| Box::pin(self.visit.plan.released(hit))));
+        let holds = holders.iter().any(Option::is_some);
         let (client_in, client_out) = self.client.ears(want);
         let (upstream_in, upstream_out) = self.link.ears();
-        let listening = !self.response_done && !waiting && !client_full;
+        let listening = !self.response_done && !waiting && !client_full && !talk_down_full;
         tokio::select! {
             biased;
-            () = pause_until(self.due), if waiting && !client_full => Event::Due,
-            () = async move { if let Some(released) = throttle { released.await } }, if throttled => Event::Released,
+            () = reached(due), if due != Due::Never => Event::Due(deed),
+            () = any(holders), if holds => Event::Released,
             event = voices(upstream_in, listening, client_in) => event,
             // Polled last, so that what comes together leaves together.
             moved = client_out.moved() => Event::ClientMoved(moved),
             moved = upstream_out.moved(), if self.forwarding => Event::UpstreamMoved(moved),
             () = self.watchdog.bark(deadline), if timed => Event::Silence,
         }
+    }
+
+    /// What is due first of what there is room for.
+    fn next_deed(&self, client_full: bool) -> (Due, Deed) {
+        let end = self.down.deadline().map_or(Due::Never, |(at, ..)| Due::At(at));
+        let down = if self.down.is_waiting() && !client_full { self.down.due() } else { Due::Never };
+        let up = if self.up.is_waiting() && !self.link.is_full() { self.up.due() } else { Due::Never };
+        let mut deeds = [(end, Deed::End), (down, Deed::Down), (up, Deed::Up), NO_DEED, NO_DEED];
+        if let Some(talk) = &self.talk {
+            if !self.down.is_waiting() && !client_full {
+                deeds[3] = (talk.due(Side::Response), Deed::TalkDown);
+            }
+            if !self.up.is_waiting() && !self.link.is_full() {
+                deeds[4] = (talk.due(Side::Request), Deed::TalkUp);
+            }
+        }
+        let sooner = |a: (Due, Deed), b: (Due, Deed)| if b.0 < a.0 { b } else { a };
+        deeds.into_iter().reduce(sooner).unwrap_or(NO_DEED)
+    }
+
+    /// Whose hits hold something back, in each direction and in a WebSocket.
+    fn holders(&self) -> [Option<usize>; 3] {
+        let held = self.held.as_ref().map(|held| held.holder());
+        let talk = self.talk.as_ref().and_then(|talk| talk.holder());
+        [self.down.holder().or(held), self.up.holder(), talk]
     }
 
     /// Until when somebody must have said or taken something.
@@ -190,7 +263,7 @@ impl Exchange<'_> {
     /// Whether silence is somebody's fault: not while a fault holds the body back, nor in a tunnel.
     fn is_timed(&self) -> bool {
         let is_stuck = self.client.is_holding() || self.upstream_is_stuck();
-        is_stuck || !(self.drip.is_waiting() || self.upgraded)
+        is_stuck || !(self.down.is_waiting() || self.up.is_waiting() || self.upgraded)
     }
 
     /// Nobody said or took anything for too long: whose turn was it?
@@ -240,6 +313,12 @@ impl Exchange<'_> {
         self.client.close(how, self.gateway.patience()).await;
         Step::ended(End::Closed)
     }
+
+    /// Ends the exchange in the middle because a fault says so.
+    async fn cut(&mut self, source: Who, how: CloseHow) -> Step {
+        self.visit.plan.acted(source);
+        Step::ended(enforce::close(self.gateway, self.client, self.visit, source.hit, how).await)
+    }
 }
 
 /// Whichever side speaks first; by turns when both do, so that a bulk in one direction leaves room for the other.
@@ -250,8 +329,11 @@ async fn voices(upstream: Source<'_>, listening: bool, client: Inlet<'_>) -> Eve
     }
 }
 
-async fn pause_until(due: Option<Instant>) {
-    if let Some(due) = due {
-        clock::sleep_until(due).await;
-    }
+/// Whichever comes first of those that there are.
+async fn any<F: Future<Output = ()> + Unpin>(mut futures: [Option<F>; 3]) {
+    std::future::poll_fn(|cx| {
+        let is_over = futures.iter_mut().flatten().any(|future| Pin::new(future).poll(cx).is_ready());
+        if is_over { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await
 }

@@ -19,16 +19,20 @@ use super::{Control, H2_PREFACE, Wire};
 
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Control { socket, received, bounds, sent, .. } = &*self.0;
+        bounds.allow(received.load(Relaxed))?;
+        let before = buf.filled().len();
         if self.0.secure {
-            return self.0.poll_read_secure(cx, buf);
+            ready!(self.0.poll_read_secure(cx, buf))?;
+            return Poll::Ready(bounds.count(&buf.filled()[before..], sent.load(Relaxed)));
         }
-        let Control { socket, received, .. } = &*self.0;
         loop {
             ready!(socket.poll_read_ready(cx))?;
             let room = buf.remaining();
             match socket.try_read_buf(buf) {
                 Ok(n) => {
                     received.fetch_add(n as u64, Relaxed);
+                    bounds.count(&buf.filled()[before..], sent.load(Relaxed))?;
                     if 0 < n && n < room {
                         // A short read has emptied the socket: saying so spares the next read a system call.
                         let _ = socket.try_io(Interest::READABLE, || Err::<(), _>(ErrorKind::WouldBlock.into()));

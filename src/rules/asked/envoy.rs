@@ -82,7 +82,7 @@ fn abort(request: &RequestView<'_>) -> Option<Answer> {
 fn plain(status: StatusCode) -> Answer {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    Answer { status, headers, body: Bytes::from_static(BODY.as_bytes()) }
+    Answer { status, headers, body: Bytes::from_static(BODY.as_bytes()), template: None }
 }
 
 fn trailers_only(grpc_status: u32) -> Answer {
@@ -90,7 +90,7 @@ fn trailers_only(grpc_status: u32) -> Answer {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert("grpc-status", HeaderValue::from(grpc_status));
     headers.insert("grpc-message", HeaderValue::from_static(BODY));
-    Answer { status: StatusCode::OK, headers, body: Bytes::new() }
+    Answer { status: StatusCode::OK, headers, body: Bytes::new(), template: None }
 }
 
 /// gRPC's own table of HTTP statuses (`http-grpc-status-mapping.md`).
