@@ -114,12 +114,12 @@ impl Bounds {
         match self.ear().as_deref_mut() {
             None => {}
             Some(Ear::Messages(tape)) => {
-                if tape.feed(bytes) == Err(Misread) {
-                    self.misread.store(true, Relaxed);
-                }
+                let is_misread = tape.feed(bytes) == Err(Misread);
+                self.misread.fetch_or(is_misread, Relaxed);
             }
             Some(Ear::Frames(meter)) => {
-                if meter.feed(bytes, sent, clock::now()) == Err(Flooded) {
+                let is_flooded = meter.feed(bytes, sent, clock::now()) == Err(Flooded);
+                if is_flooded {
                     self.flooded.store(true, Relaxed);
                     return Err(io::Error::other("more frames than allowed"));
                 }
