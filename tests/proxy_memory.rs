@@ -28,12 +28,13 @@ fn peak() -> usize {
 /// One test, because the peak is the process's.
 #[test]
 fn large_bodies_stream_through_in_flat_memory_down_and_up_on_every_protocol() {
-    let passages: [(&str, fn()); 5] = [
+    let passages: [(&str, fn()); 6] = [
         ("down with a length", down_with_a_length),
         ("down in chunks", down_in_chunks),
         ("up", up),
         ("down on HTTP/2", down_on_http_2),
         ("up on HTTP/2", up_on_http_2),
+        ("down and up over TLS", over_tls),
     ];
     for (name, passage) in passages {
         let (before, started) = (peak(), std::time::Instant::now());
@@ -93,6 +94,27 @@ fn up() {
             (0..GIB / PIECE).for_each(|_| _ = client.send(&piece));
         });
         (0..GIB / PIECE).for_each(|_| _ = up.read_exact(PIECE));
+    });
+}
+
+fn over_tls() {
+    let origin = Origin::new();
+    let bench = BenchOver::<true, true>::new(origin.address);
+    let mut client = bench.say(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {QUARTER}\r\n\r\n"));
+    let mut up = origin.accept();
+    up.read_head();
+    let piece = vec![7; PIECE];
+    thread::scope(|scope| {
+        scope.spawn(|| (0..QUARTER / PIECE).for_each(|_| _ = client.send(&piece)));
+        (0..QUARTER / PIECE).for_each(|_| _ = up.read_exact(PIECE));
+    });
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            up.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {QUARTER}\r\n\r\n"));
+            (0..QUARTER / PIECE).for_each(|_| _ = up.send(&piece));
+        });
+        client.read_head();
+        (0..QUARTER / PIECE).for_each(|_| _ = client.read_exact(PIECE));
     });
 }
 

@@ -279,7 +279,7 @@ impl Control {
     /// What the runtime has been told costs nothing; `certainly` asks the kernel.
     pub(super) fn is_quiet(&self, certainly: bool) -> bool {
         if self.secure {
-            return self.is_quiet_secure();
+            return self.is_quiet_secure(certainly);
         }
         let peek = || peek(self.socket.as_raw_fd());
         // Through the runtime, which answers by itself as long as it has not been told of anything to read.
@@ -395,8 +395,12 @@ fn unacknowledged(fd: RawFd) -> usize {
 }
 
 fn peek(fd: RawFd) -> io::Result<usize> {
-    let mut byte = [0u8; 1];
-    // SAFETY: the buffer is one byte long, as said; the descriptor is open as long as the control that asks.
-    let n = unsafe { libc::recv(fd, byte.as_mut_ptr().cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT) };
+    receive(fd, &mut [0; 1], libc::MSG_PEEK)
+}
+
+/// Receives what is there now, asking the kernel itself.
+fn receive(fd: RawFd, into: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
+    // SAFETY: the buffer is as long as said; the descriptor is open as long as the control that asks.
+    let n = unsafe { libc::recv(fd, into.as_mut_ptr().cast(), into.len(), flags | libc::MSG_DONTWAIT) };
     if n < 0 { Err(io::Error::last_os_error()) } else { Ok(n.unsigned_abs()) }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
@@ -11,7 +12,7 @@ use tokio::io::{Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::cipher::{Cipher, invalid};
-use super::{Control, HOLD, Pile};
+use super::{Control, HOLD, Pile, receive};
 use crate::tls::Spoken;
 
 thread_local! {
@@ -135,14 +136,23 @@ impl Control {
         fed.map_err(invalid)
     }
 
+    /// As [`fetch`](Self::fetch), whatever the runtime has been told.
+    fn fetch_certainly(&self) -> io::Result<usize> {
+        LANDING.with_borrow_mut(|landing| {
+            let n = receive(self.socket.as_raw_fd(), landing, 0)?;
+            self.feed(&landing[..n])?;
+            Ok(n)
+        })
+    }
+
     /// Whether an idle connection still stands as it was left. What only concerns TLS, such as a ticket for the next
     /// handshake, is taken note of and does not count.
-    pub(super) fn is_quiet_secure(&self) -> bool {
+    pub(super) fn is_quiet_secure(&self, certainly: bool) -> bool {
         loop {
             if !self.on_cipher(Cipher::is_quiet) {
                 return false;
             }
-            match self.fetch() {
+            match if certainly { self.fetch_certainly() } else { self.fetch() } {
                 Ok(0) => return false,
                 Ok(_) => {}
                 Err(error) => return error.kind() == ErrorKind::WouldBlock,
