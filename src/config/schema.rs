@@ -11,7 +11,7 @@ const fn key(name: &'static str, shape: Shape, example: &'static str, meaning: &
 
 /// The tables of a configuration file, the file itself first.
 pub static SECTIONS: &[Section] =
-    &[CONFIG, ADMIN, METRICS, PROXY, TLS, UPSTREAM_TLS, CLIENT_FAULTS, ROUTE, RULES, SAFETY, LOG, DRAIN];
+    &[CONFIG, ADMIN, METRICS, PROXY, LIMITS, TLS, UPSTREAM_TLS, CLIENT_FAULTS, ROUTE, RULES, SAFETY, LOG, DRAIN];
 
 const CONFIG: Section = Section {
     name: "config",
@@ -36,6 +36,12 @@ const ADMIN: Section = Section {
             Shape::Text,
             "\"127.0.0.1:7470\"",
             "beyond loopback only with a token; default: `127.0.0.1:7470`",
+        ),
+        key(
+            "hosts",
+            Shape::Texts,
+            "[\"chaos.internal\"]",
+            "names that requests may call it by, beside `localhost` and addresses; default: none",
         ),
         key("token", Shape::Text, "\"${BROWNOUT_TOKEN}\"", "asked for as `Authorization: Bearer`; default: none"),
     ],
@@ -76,6 +82,13 @@ const PROXY: Section = Section {
             "\"75s\"",
             "a client's connection may stand so long between requests; default: `75s`",
         ),
+        key("limits", Shape::Table("limits"), "{}", "what it takes from its clients before it refuses"),
+        key(
+            "forwarded",
+            Shape::Words(&["off", "append", "replace"]),
+            "\"append\"",
+            "whether `X-Forwarded-*` tell the upstream who asked; default: `off`",
+        ),
         key("marks", Shape::Flag, "true", "altered responses say so; default: `true`"),
         key("shards", Shape::Count(1), "4", "threads; default: one for each core"),
         key("tls", Shape::Table("tls"), "{}", "TLS towards clients; default: in the clear"),
@@ -86,6 +99,36 @@ const PROXY: Section = Section {
             Shape::Table("client_faults"),
             "{ envoy = true }",
             "what clients may ask for themselves; default: nothing",
+        ),
+    ],
+};
+
+const LIMITS: Section = Section {
+    name: "limits",
+    written: "[proxy.limits]",
+    keys: &[
+        key("connections", Shape::Count(1), "20000", "clients' connections at once; default: 20000"),
+        key("requests", Shape::Count(1), "1000", "requests on one connection; default: no limit"),
+        key(
+            "head_timeout",
+            Shape::Duration,
+            "\"10s\"",
+            "for the head of a request, from its first byte to its last; default: `10s`",
+        ),
+        key("head_size", Shape::Size, "\"64KiB\"", "of that head; default: `64KiB`"),
+        key("headers", Shape::Count(1), "256", "fields in it; default: 256"),
+        key("h2_streams", Shape::Count(1), "256", "requests at once on one HTTP/2 connection; default: 256"),
+        key(
+            "h2_resets",
+            Shape::Rate,
+            "\"2000/s\"",
+            "streams that one client's connection may reset; default: `2000/s`",
+        ),
+        key(
+            "h2_frames",
+            Shape::Rate,
+            "\"10000/s\"",
+            "frames without a request or a byte of one, on one connection; default: `10000/s`",
         ),
     ],
 };
@@ -276,6 +319,7 @@ mod tests {
         match section {
             "config" => format!("{UNKNOWN}\n[[proxy]]\n{PROXY}"),
             "proxy" => format!("[[proxy]]\n{PROXY}{UNKNOWN}\n"),
+            "limits" => format!("[[proxy]]\n{PROXY}[proxy.limits]\n{UNKNOWN}\n"),
             "route" => format!("[[proxy]]\n{PROXY}[[proxy.route]]\n{UNKNOWN}\n"),
             "tls" | "upstream_tls" => {
                 let proxy = PROXY.replace("http:", "https:");
