@@ -138,6 +138,16 @@ fn brownout_of_one_tenant() {
     assert!((0..100).all(|n| session(n).delay == all[n].delay), "the same sessions suffer, and the same");
 }
 
+async fn rate_limited_api() {
+    let profile = Profile::of("rate-limited-api.toml");
+    let refused = |key: &str| profile.request("GET", "/api/a", &[("x-api-key", key)]).status == Some(429);
+    assert_eq!((0..30).filter(|_| refused("ann")).count(), 10, "of 30 at once all but the burst");
+    assert!(!refused("bob"), "each key has its own budget");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!((0..30).filter(|_| refused("ann")).count(), 20, "a second is worth ten");
+    assert_eq!(profile.request("GET", "/", &[("x-api-key", "ann")]), Suffered::default());
+}
+
 async fn retry_storm() {
     let profile = Profile::of("retry-storm.toml");
     let fails = || profile.request("GET", "/", &[]).status == Some(503);
@@ -182,6 +192,7 @@ async fn every_shipped_rule_file_does_what_it_says() {
             "failing-inventory.toml" => failing_inventory(),
             "flaky-wifi.toml" => flaky_wifi(),
             "hanging-payments.toml" => hanging_payments(),
+            "rate-limited-api.toml" => rate_limited_api().await,
             "retry-storm.toml" => retry_storm().await,
             "slow-checkout.toml" => slow_checkout(),
             "slow-database.toml" => slow_database().await,

@@ -41,8 +41,8 @@ pub(super) struct Connection {
     shutdown: ShutdownWatch,
     /// Requests so far.
     requests: AtomicU64,
-    /// Says goodbye on HTTP/2: the streams under way end, and no further one begins.
-    farewell: watch::Sender<bool>,
+    /// HTTP/2: no further requests on this connection; those under way end.
+    goodbye: watch::Sender<bool>,
     /// Whoever stops the proxy waits until it is dropped: HTTP/2's requests live in tasks of their own.
     _running: TaskTrackerToken,
 }
@@ -75,37 +75,33 @@ impl Connection {
         options.h2c = true;
         options.h2_idle_timeout = Some(gateway.keepalive());
         let wire = control.wire();
-        let farewell = watch::Sender::new(false);
-        let leaving = farewell.subscribe();
+        let (goodbye, told) = watch::channel(false);
         let connection = Arc::new(Self {
             gateway,
             control: control.clone(),
             options,
             shutdown: shutdown.clone(),
             requests: AtomicU64::new(0),
-            farewell,
+            goodbye,
             _running: running,
         });
+        // HTTP/2 is said goodbye to when the proxy stops, and when a fault or a limit says so.
+        let stopping = async {
+            let _ = shutdown.wait_for(|stop| *stop).await;
+            connection.goodbye.send_replace(true);
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
             biased;
-            _ = connection.process_new(wire, &leaving) => {}
+            _ = connection.process_new(wire, &told) => {}
             () = control.severed() => {}
-            () = connection.say_farewell_when_stopped(shutdown) => {}
+            () = stopping => {}
         }
-        if connection.control.bounds().is_flooded() {
-            tracing::warn!(
-                proxy = connection.gateway.name(),
-                "an HTTP/2 connection was cut: too many empty frames or resets"
-            );
-            refuse::tell(&connection.gateway, Some(&connection.control), Trouble::Flood, None);
+        if control.bounds().is_flooded() {
+            let proxy = connection.gateway.name();
+            tracing::warn!(proxy, "an HTTP/2 connection was cut: too many empty frames or resets");
+            refuse::tell(&connection.gateway, Some(&control), Trouble::Flood, None);
         }
-    }
-
-    /// Never resolves: the connection ends by itself when it has been told.
-    async fn say_farewell_when_stopped(&self, mut shutdown: ShutdownWatch) {
-        let _ = shutdown.wait_for(|stop| *stop).await;
-        self.farewell.send_replace(true);
-        std::future::pending().await
     }
 
     /// Waits for the next request; false when the connection is over.
@@ -130,7 +126,7 @@ impl Connection {
         let requests = self.requests.fetch_add(1, Relaxed) + 1;
         if self.gateway.limits().requests.is_some_and(|most| requests >= most.get()) {
             client.forbid_reuse();
-            self.farewell.send_replace(true);
+            self.goodbye.send_replace(true);
         }
         true
     }
@@ -195,7 +191,7 @@ impl HttpServerApp for Connection {
     async fn process_new_http(self: &Arc<Self>, session: ServerSession, _: &ShutdownWatch) -> Option<ReusedHttpStream> {
         let half_open = self.gateway.waits_on_half_close();
         let mut client =
-            Client::new(session, self.control.clone(), self.shutdown.clone(), self.farewell.clone(), half_open);
+            Client::new(session, self.control.clone(), self.shutdown.clone(), self.goodbye.clone(), half_open);
         if !self.await_request(&mut client).await {
             return None;
         }

@@ -34,8 +34,10 @@ pub(super) fn complain(reader: &Reader<'_>, matching: &Conditions, schedule: &Sc
     let response = ResponseView { status: StatusCode::OK, headers: &headers };
     let asked: Vec<_> = faults.iter().map(|spec| (spec.kind, effects(&*spec.fault, &request, &response))).collect();
     if matching.response.is_some() {
-        for (kind, (on_request, _)) in asked.iter().filter(|(_, (effect, _))| *effect != RequestEffect::default()) {
-            let _ = on_request;
+        // What only prepares the request for the sake of the answer is not an act of its own.
+        let acts =
+            |effect: &RequestEffect| RequestEffect { prepare: None, ..effect.clone() } != RequestEffect::default();
+        for (kind, _) in asked.iter().filter(|(_, (on_request, _))| acts(on_request)) {
             let message = format!("fault \"{kind}\" acts before there is an answer, and match.response waits for one");
             reader.complain(message, Some("side = \"response\", after_upstream = true, or another place for it"));
         }

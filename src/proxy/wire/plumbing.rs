@@ -19,7 +19,7 @@ use super::{Control, H2_PREFACE, Wire};
 
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Control { socket, received, bounds, sent, .. } = &*self.0;
+        let Control { socket, received, sent, bounds, .. } = &*self.0;
         bounds.allow(received.load(Relaxed))?;
         let before = buf.filled().len();
         if self.0.secure {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dice::Dice;
-use crate::faults::{Fault, RequestEffect, RequestView, ResponseEffect, ResponseView, Terminal};
+use crate::faults::{
+    Fault, MessageEffect, MessageView, RequestEffect, RequestView, ResponseEffect, ResponseView, Terminal,
+};
 use crate::units::show_duration;
 
 /// Passes on what the fault inside asks for, waits cut to a length.
@@ -38,6 +40,12 @@ impl Fault for Capped {
     fn on_response(&self, response: &ResponseView<'_>, dice: Dice) -> ResponseEffect {
         let mut effect = self.inside.on_response(response, dice);
         self.cut(&mut effect.delay, effect.terminal.as_mut());
+        effect
+    }
+
+    fn on_message(&self, message: &MessageView, dice: Dice) -> MessageEffect {
+        let mut effect = self.inside.on_message(message, dice);
+        self.cut(&mut effect.delay, None);
         effect
     }
 

@@ -69,11 +69,20 @@ fn read(allowed: &ClientFaults, entry: &ListEntry, problems: &RefCell<Problems>)
             }
             continue;
         }
+        if key.replace('-', "_") == "body_file" {
+            complain("body-file is for rules: no client reads files".to_owned(), "body=\"...\"");
+            continue;
+        }
         table.insert(key.replace('-', "_"), node);
     }
     table.insert("kind".to_owned(), Node { line: None, set: None, value: Value::Text(kind.clone()) });
     let node = Node { line: None, set: None, value: Value::Table(table) };
     let (kind, fault) = faults::compile(Reader::new(FAULT_HEADER, &node, "fault", problems), "asked")?;
+    if !fault.is_certain() {
+        let cure = "only a rule keeps count of the requests before";
+        complain(format!("\"{}\" depends on more than this request", kind.name), cure);
+        return None;
+    }
     Some(Wish { kind: kind.name, fault: Capped::around(fault, allowed.max_delay), probability })
 }
 
@@ -102,7 +111,7 @@ mod tests {
             max_probability: 0.5,
             denominator: 100,
             max_active: None,
-            kinds: vec!["latency", "error", "timeout"],
+            kinds: vec!["latency", "error", "timeout", "rate-limit"],
         };
         let request = fields.iter().fold(Request::get("/"), |request, field| request.header(FAULT_HEADER, field));
         let show = |wish: Wish| format!("{} {}: {}", wish.kind, wish.probability, wish.fault.describe());
@@ -133,10 +142,15 @@ mod tests {
             ("latency;", "is no list"),
             ("(latency)", "has a list in it"),
             ("7", "no kind of fault"),
-            ("slow-body;rate=\"1KiB/s\"", "\"slow-body\" is not allowed here (allowed: latency, error, timeout)"),
+            (
+                "slow-body;rate=\"1KiB/s\"",
+                "\"slow-body\" is not allowed here (allowed: latency, error, timeout, rate-limit)",
+            ),
             ("gremlin", "there is no \"gremlin\""),
             ("latency;dely=\"1s\"", "unknown key \"dely\" (did you mean \"delay\"?)"),
             ("error;status=503;probability=7", "probability is not valid"),
+            ("error;status=503;body-file=\"Cargo.toml\"", "no client reads files"),
+            ("rate-limit;rate=\"1/s\"", "depends on more than this request"),
             ("error, error, error, error, error, error, error, error, error", "asks for 9 faults"),
         ] {
             let problems = asked(&[field]).unwrap_err();
