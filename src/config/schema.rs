@@ -15,6 +15,7 @@ pub static SECTIONS: &[Section] = &[
     ADMIN,
     METRICS,
     PROXY,
+    LIMITS,
     TLS,
     UPSTREAM_TLS,
     CLIENT_FAULTS,
@@ -53,6 +54,12 @@ const ADMIN: Section = Section {
             "beyond loopback only with a token; default: `127.0.0.1:7470`",
         ),
         key("token", Shape::Text, "\"${BROWNOUT_TOKEN}\"", "asked for as `Authorization: Bearer`; default: none"),
+        key(
+            "hosts",
+            Shape::Texts,
+            "[\"chaos.internal\"]",
+            "names that requests may call it by, beside localhost and addresses; default: none",
+        ),
     ],
 };
 
@@ -93,6 +100,13 @@ const PROXY: Section = Section {
         ),
         key("marks", Shape::Flag, "true", "altered responses say so; default: `true`"),
         key("shards", Shape::Count(1), "4", "threads; default: one for each core"),
+        key(
+            "forwarded",
+            Shape::Words(&["off", "append", "replace"]),
+            "\"append\"",
+            "whether `X-Forwarded-*` tell the upstream who asked; default: `off`",
+        ),
+        key("limits", Shape::Table("limits"), "{ connections = 1000 }", "how much clients may ask"),
         key("tls", Shape::Table("tls"), "{}", "TLS towards clients; default: in the clear"),
         key("upstream_tls", Shape::Table("upstream_tls"), "{}", "TLS towards `https://` upstreams, where it differs"),
         key("route", Shape::Tables("route"), "[]", "named matches for the metrics"),
@@ -127,6 +141,26 @@ const TOXIPROXY: Section = Section {
     keys: &[
         key("listen", Shape::Text, "\"127.0.0.1:8474\"", "no password: loopback only; default: `127.0.0.1:8474`"),
         key("strict", Shape::Flag, "true", "the original's behaviour, also where ours is better; default: `false`"),
+    ],
+};
+
+const LIMITS: Section = Section {
+    name: "limits",
+    written: "[proxy.limits]",
+    keys: &[
+        key("connections", Shape::Count(1), "20000", "clients' connections at once, else 503; default: 20000"),
+        key("requests", Shape::Count(1), "1000", "on one connection; default: no limit"),
+        key(
+            "head_timeout",
+            Shape::Duration,
+            "\"10s\"",
+            "from a head's first byte to its last, else 408; default: `10s`",
+        ),
+        key("head_size", Shape::Size, "\"64KiB\"", "of a request's head, else 431; at most 1MiB; default: `64KiB`"),
+        key("headers", Shape::Count(1), "256", "fields of a request, else 431; at most 256; default: 256"),
+        key("h2_streams", Shape::Count(1), "256", "requests at once on one HTTP/2 connection; default: 256"),
+        key("h2_resets", Shape::Rate, "\"2000/s\"", "streams that a client may reset; default: `2000/s`"),
+        key("h2_frames", Shape::Rate, "\"10000/s\"", "frames that ask for nothing; default: `10000/s`"),
     ],
 };
 

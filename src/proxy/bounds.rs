@@ -111,19 +111,16 @@ impl Bounds {
     /// # Errors
     /// When they are more frames than allowed.
     pub(super) fn count(&self, bytes: &[u8], sent: u64) -> io::Result<()> {
-        match self.ear().as_deref_mut() {
-            None => {}
-            Some(Ear::Messages(tape)) => {
-                if tape.feed(bytes) == Err(Misread) {
-                    self.misread.store(true, Relaxed);
-                }
-            }
-            Some(Ear::Frames(meter)) => {
-                if meter.feed(bytes, sent, clock::now()) == Err(Flooded) {
-                    self.flooded.store(true, Relaxed);
-                    return Err(io::Error::other("more frames than allowed"));
-                }
-            }
+        let heard = match self.ear().as_deref_mut() {
+            None => return Ok(()),
+            Some(Ear::Messages(tape)) => tape.feed(bytes).map_err(|Misread| &self.misread),
+            Some(Ear::Frames(meter)) => meter.feed(bytes, sent, clock::now()).map_err(|Flooded| &self.flooded),
+        };
+        if let Err(flag) = heard {
+            flag.store(true, Relaxed);
+        }
+        if self.is_flooded() {
+            return Err(io::Error::other("more frames than allowed"));
         }
         Ok(())
     }

@@ -21,8 +21,9 @@ pub fn frames(data: &[u8]) {
     assert_eq!(whole, in_pieces);
 }
 
-/// What the peer of a wire may read before its writer has to go on: small, so that the buffer has work to do.
-const SOCKET: u32 = 4096;
+/// What the kernel takes of a wire at once: little, so that the buffer has work to do. What it gives the other end is
+/// left alone, or the two would wait for TCP's timers instead of each other.
+const SOCKET: usize = 4096;
 
 /// The wire: a script of writes, flushes and reads of either side. Every byte arrives, once and in order, and no
 /// write waits.
@@ -99,8 +100,7 @@ async fn pair() -> Option<(TcpStream, TcpStream)> {
     let address = listener.local_addr().ok()?;
     let (peer, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
     let (peer, (ours, _)) = (peer.ok()?, accepted.ok()?);
-    let _ = socket2::SockRef::from(&ours).set_send_buffer_size(SOCKET as usize);
-    let _ = socket2::SockRef::from(&peer).set_recv_buffer_size(SOCKET as usize);
+    let _ = socket2::SockRef::from(&ours).set_send_buffer_size(SOCKET);
     Some((ours, peer))
 }
 

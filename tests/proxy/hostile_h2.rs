@@ -179,7 +179,7 @@ fn a_head_that_unfolds_to_a_hundred_times_its_size_is_refused() {
     let mut block = GET.to_vec();
     block.extend([0x40, 3]);
     block.extend(b"x-a");
-    block.extend([0x7f, 0x80 | (3000u32 - 127 & 0x7f) as u8, (3000u32 - 127 >> 7) as u8]);
+    block.extend([0x7f, 0x80 | ((3000u32 - 127) & 0x7f) as u8, ((3000u32 - 127) >> 7) as u8]);
     block.extend(vec![b'y'; 3000]);
     block.extend(vec![0xbe; 2000]);
     client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &block));
