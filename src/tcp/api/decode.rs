@@ -46,8 +46,8 @@ impl<'a> Fields<'a> {
 
     /// The last field of this name, whatever its case. `null` is as good as absent.
     pub(super) fn get(&self, name: &str) -> Option<&'a Value> {
-        let found = self.map?.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
-        found.last().filter(|value| !value.is_null())
+        let mut found = self.map?.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        found.next_back().filter(|value| !value.is_null())
     }
 
     fn wrong(&self, name: &str, value: &Value, wanted: &str) -> String {
