@@ -355,6 +355,7 @@ mod tests {
                 let proxy = PROXY.replace("http:", "tcp:");
                 format!("[[proxy]]\n{proxy}protocol = \"tcp\"\n[[proxy.toxic]]\ntype = \"noop\"\n{UNKNOWN}\n")
             }
+            "limits" => format!("[[proxy]]\n{PROXY}[proxy.limits]\n{UNKNOWN}\n"),
             "tls" | "upstream_tls" => {
                 let proxy = PROXY.replace("http:", "https:");
                 format!("[[proxy]]\n{proxy}[proxy.{section}]\n{UNKNOWN}\n")

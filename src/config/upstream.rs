@@ -68,8 +68,7 @@ impl fmt::Display for Upstream {
 
 impl FromNode for Upstream {
     fn from_node(node: &Node) -> Result<Self, String> {
-        const EXPECTED: &str =
-            "\"http://host:port\", \"https://host:port\" \"h2c://host:port\" or \"tcp://host:port\", or a list of them";
+        const EXPECTED: &str = "\"http://host:port\", \"https://host:port\", \"h2c://host:port\" or \"tcp://host:port\", or a list of them";
         let Value::Text(text) = &node.value else { return Err(EXPECTED.to_owned()) };
         // Only a TCP proxy may leave the scheme out; whoever reads the proxy checks that it is one.
         let (scheme, rest) = text.split_once("://").unwrap_or(("tcp", text));
