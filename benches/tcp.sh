@@ -19,6 +19,8 @@ finish() {
 }
 trap finish EXIT
 ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"
+# HAProxy refuses to start with more connections than descriptors allow, two for each.
+most=$((($(ulimit -n) - 200) / 2)); [ "$most" -le 30000 ] || most=30000
 
 read -r backend bulk ours ours_bulk theirs theirs_bulk api metrics admin < <(python3 - <<'PY'
 import socket
@@ -41,7 +43,7 @@ CONF
 cat >"$folder/haproxy.cfg" <<CONF
 global
     nbthread 2
-    maxconn 30000
+    maxconn $most
 defaults
     mode tcp
     timeout connect 5s
