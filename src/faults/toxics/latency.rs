@@ -1,12 +1,11 @@
 //! `latency`: everything arrives later, in its order, as on a longer line.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::distribution::Distribution;
 use super::amount::{self, Unit};
-use super::buffer::{LIMIT, weight};
+use super::queue::Queue;
 use super::{Given, Item, Kind, Rest, Site, Stage, Toxic};
 use crate::clock::Instant;
 use crate::diagnostics::Reader;
@@ -77,9 +76,7 @@ impl Toxic for Latency {
             toxic: self.clone(),
             dice: site.dice,
             drawn: 0,
-            last: None,
-            queue: VecDeque::new(),
-            weight: 0,
+            queue: Queue::default(),
             passed: site.rest.passed,
             since,
         };
@@ -94,16 +91,14 @@ struct Line {
     toxic: Latency,
     dice: Dice,
     drawn: u64,
-    last: Option<Instant>,
-    queue: VecDeque<(Instant, Item)>,
-    weight: usize,
+    queue: Queue,
     passed: u64,
     since: Instant,
 }
 
 impl Stage for Line {
     fn has_room(&self) -> bool {
-        self.weight < LIMIT
+        self.queue.has_room()
     }
 
     fn take(&mut self, item: Item) {
@@ -116,29 +111,15 @@ impl Stage for Line {
             // An end closes the line behind the last bytes.
             Item::End { arrived } => *arrived,
         };
-        // Nothing overtakes on a stream.
-        let due = self.last.map_or(due, |last| last.max(due));
-        self.last = Some(due);
-        self.weight += weight(&item);
-        self.queue.push_back((due, item));
+        self.queue.put(due, item);
     }
 
     fn give(&mut self, now: Instant) -> Given {
-        match self.queue.front() {
-            None => Given::Nothing,
-            Some((due, _)) if *due > now => Given::At(*due),
-            Some(_) => {
-                let Some((_, item)) = self.queue.pop_front() else { return Given::Nothing };
-                self.weight -= weight(&item);
-                Given::Item(item)
-            }
-        }
+        self.queue.give(now)
     }
 
     fn leave(&mut self) -> Rest {
-        let items = self.queue.drain(..).map(|(_, item)| item).collect();
-        self.weight = 0;
-        Rest { items, passed: self.passed, since: Some(self.since) }
+        Rest { items: self.queue.take_all(), passed: self.passed, since: Some(self.since) }
     }
 }
 

@@ -4,12 +4,11 @@
 //! comes again after a retransmission timeout, twice as long for each loss in a row (RFC 6298, section 5.5), and
 //! everything behind it waits.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::amount::{self, Unit};
-use super::buffer::{LIMIT, weight};
+use super::queue::Queue;
 use super::{Given, Item, Kind, Rest, Site, Stage, Toxic};
 use crate::clock::Instant;
 use crate::diagnostics::Reader;
@@ -54,16 +53,7 @@ struct Loss {
 impl Toxic for Loss {
     fn stage(&self, site: Site) -> Option<Box<dyn Stage>> {
         let since = site.since();
-        let mut line = Line {
-            loss: *self,
-            dice: site.dice,
-            n: 0,
-            is_bad: false,
-            last: None,
-            queue: VecDeque::new(),
-            weight: 0,
-            since,
-        };
+        let mut line = Line { loss: *self, dice: site.dice, n: 0, is_bad: false, queue: Queue::default(), since };
         site.rest.items.into_iter().for_each(|item| line.take(item));
         Some(Box::new(line))
     }
@@ -74,9 +64,7 @@ struct Line {
     dice: Dice,
     n: u64,
     is_bad: bool,
-    last: Option<Instant>,
-    queue: VecDeque<(Instant, Item)>,
-    weight: usize,
+    queue: Queue,
     since: Instant,
 }
 
@@ -108,7 +96,7 @@ impl Line {
 
 impl Stage for Line {
     fn has_room(&self) -> bool {
-        self.weight < LIMIT
+        self.queue.has_room()
     }
 
     fn take(&mut self, item: Item) {
@@ -119,28 +107,15 @@ impl Stage for Line {
             }
             Item::End { arrived } => *arrived,
         };
-        let due = self.last.map_or(due, |last| last.max(due));
-        self.last = Some(due);
-        self.weight += weight(&item);
-        self.queue.push_back((due, item));
+        self.queue.put(due, item);
     }
 
     fn give(&mut self, now: Instant) -> Given {
-        match self.queue.front() {
-            None => Given::Nothing,
-            Some((due, _)) if *due > now => Given::At(*due),
-            Some(_) => {
-                let Some((_, item)) = self.queue.pop_front() else { return Given::Nothing };
-                self.weight -= weight(&item);
-                Given::Item(item)
-            }
-        }
+        self.queue.give(now)
     }
 
     fn leave(&mut self) -> Rest {
-        self.weight = 0;
-        let items = self.queue.drain(..).map(|(_, item)| item).collect();
-        Rest { items, since: Some(self.since), ..Rest::default() }
+        Rest { items: self.queue.take_all(), since: Some(self.since), ..Rest::default() }
     }
 }
 

@@ -23,6 +23,7 @@ mod limit_data;
 mod loss;
 mod noop;
 mod partition;
+mod queue;
 mod refuse;
 mod reset_peer;
 mod silence;
